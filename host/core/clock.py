@@ -1,0 +1,20 @@
+"""Times on the wire: RFC 3339, UTC, milliseconds."""
+
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Seconds since the epoch; injected so that tests decide what time it is."""
+
+    def __call__(self) -> float: ...
+
+
+def rfc3339(epoch_s: float) -> str:
+    """``2026-02-12T10:00:00.123Z``; truncated to the millisecond."""
+    return datetime.fromtimestamp(epoch_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def now_rfc3339() -> str:
+    return rfc3339(time.time())

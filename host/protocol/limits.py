@@ -1,0 +1,52 @@
+"""Every bound of the wire contract, in one place. Sizes are bytes, KiB and MiB binary."""
+
+from typing import Final
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+
+PROTOCOL_VERSION: Final = 1
+
+# Frames
+MAX_CLIENT_FRAME_BYTES: Final = 16 * MIB
+MAX_FRAME_BYTES: Final = 32 * MIB
+MAX_BAD_FRAMES: Final = 100
+BAD_FRAME_WINDOW_S: Final = 10.0
+MAX_REQUEST_ID_CHARS: Final = 128
+
+# Connections
+AUTHENTICATION_TIMEOUT_S: Final = 10.0
+TOKEN_EXPIRY_GRACE_S: Final = 60.0
+HEARTBEAT_INTERVAL_S: Final = 20.0
+HEARTBEAT_TIMEOUT_S: Final = 20.0
+MAX_PENDING_REQUESTS: Final = 256
+MAX_JOINED_PROJECTS: Final = 1024
+# What may wait for one peer that reads slowly; past it the connection is closed with 1013.
+# Two of the largest frames, so that one is never refused because another is on its way.
+MAX_QUEUED_BYTES: Final = 2 * MAX_FRAME_BYTES
+MAX_QUEUED_FRAMES: Final = 4096
+
+# Reconnecting
+RECONNECT_FIRST_S: Final = 1.0
+RECONNECT_CAP_S: Final = 60.0
+RECONNECT_STABLE_S: Final = 10.0
+
+# The daemon's work
+MAX_ACTIVE_REQUESTS: Final = 1024
+MAX_CONCURRENT_READS: Final = 8
+
+# Retries
+REMEMBERED_REQUESTS_MAX: Final = 10_000
+REMEMBERED_REQUESTS_S: Final = 24 * 3600
+
+# What one machine may register
+MAX_PROJECTS: Final = 500
+MAX_LABEL_CHARS: Final = 100
+
+# Files
+MAX_READ_BYTES: Final = 10 * MIB
+MAX_WRITE_BYTES: Final = 1 * MIB
+MAX_TEXT_JSON_BYTES: Final = 16 * MIB
+MAX_LIST_ENTRIES: Final = 10_000
+MAX_LIST_DEPTH: Final = 20
+MAX_PATH_BYTES: Final = 4096
