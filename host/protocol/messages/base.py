@@ -42,7 +42,8 @@ RequestT = TypeVar("RequestT", bound=Request)
 def parse_request(model: type[RequestT], payload: bytes) -> RequestT:
     """Validate a raw payload. Raises InvalidRequest that lists every wrong field."""
     try:
-        return model.model_validate_json(payload)
+        # A msgspec.Raw only looks like bytes.
+        return model.model_validate_json(bytes(payload))
     except ValidationError as exc:
         errors = [
             {"field": ".".join(str(part) for part in fault["loc"]) or "payload", "reason": fault["msg"]}

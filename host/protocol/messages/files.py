@@ -39,7 +39,7 @@ class FsWrite(Request):
     create_dirs: bool = False
 
 
-class Entry(msgspec.Struct, rename="camel", kw_only=True):
+class Entry(msgspec.Struct, rename="camel", kw_only=True, gc=False):
     """One line of a listing. ``size`` is bytes; ``modified_at`` RFC 3339 UTC with milliseconds."""
 
     name: str

@@ -1,0 +1,135 @@
+"""One WebSocket of a peer: bounded sending, heartbeat, and frames turned into envelopes.
+
+The only module of the relay that knows aiohttp's WebSocket.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import suppress
+from typing import Any, Final
+
+from aiohttp import WSMsgType, web
+
+from host.protocol.close_codes import CloseCode
+from host.protocol.envelope import Envelope, InvalidEnvelope, NotAMessage, decode_envelope, encode_envelope
+from host.protocol.limits import BAD_FRAME_WINDOW_S, MAX_BAD_FRAMES, MAX_QUEUED_BYTES, MAX_QUEUED_FRAMES
+
+logger = logging.getLogger(__name__)
+
+_CLOSE_TIMEOUT_S: Final = 2.0
+# A peer whose queue is full and that took nothing for this long is no reader any more.
+_STALLED_S: Final = 10.0
+
+
+class PeerSocket:
+    """``send`` never waits and never raises; what cannot be sent any more is dropped with the connection."""
+
+    def __init__(self, response: web.WebSocketResponse, request: web.Request) -> None:
+        self._response = response
+        self._request = request
+        self._queue: deque[bytes] = deque()
+        self._queued_bytes = 0
+        self._filled = asyncio.Event()
+        self._closing = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._last_taken_s = self._loop.time()
+        self._bad_frames: deque[float] = deque(maxlen=MAX_BAD_FRAMES)
+        self._close_code: int | None = None
+
+    @property
+    def is_closing(self) -> bool:
+        return self._close_code is not None
+
+    def has_room(self, size_bytes: int) -> bool:
+        return len(self._queue) < MAX_QUEUED_FRAMES and self._queued_bytes + size_bytes <= MAX_QUEUED_BYTES
+
+    def send(self, envelope: Envelope) -> None:
+        """Queue a message; a peer too slow to take it is closed with 1013."""
+        if not self.offer(envelope):
+            self.close(CloseCode.OVERLOADED)
+
+    def offer(self, envelope: Envelope) -> bool:
+        """Queue a message if there is room, and say so. A peer that stalls meanwhile is closed."""
+        if self.is_closing:
+            return True
+        frame = encode_envelope(envelope)
+        if not self.has_room(len(frame)):
+            if self._loop.time() - self._last_taken_s > _STALLED_S:
+                self.close(CloseCode.OVERLOADED)
+            return False
+        self._queue.append(frame)
+        self._queued_bytes += len(frame)
+        self._filled.set()
+        return True
+
+    def close(self, code: CloseCode) -> None:
+        """Close after what is queued, or at once if the peer does not read. Idempotent."""
+        if self._close_code is None:
+            self._close_code = code
+            self._filled.set()
+            self._closing.set()
+
+    async def run(self, serve: Coroutine[Any, Any, None]) -> None:
+        """Run ``serve``, which reads, beside the writer, until either side ends; then close the socket."""
+        reader = asyncio.create_task(serve)
+        writer = asyncio.create_task(self._write())
+        closing = asyncio.create_task(self._closing.wait())
+        tasks = (reader, writer, closing)
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if reader.done() and not reader.cancelled() and (fault := reader.exception()):
+                logger.error("A connection's handler failed", exc_info=fault)
+            self.close(CloseCode.GOING_AWAY)
+            await asyncio.wait({writer}, timeout=_CLOSE_TIMEOUT_S)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._shut()
+
+    async def _write(self) -> None:
+        """Send what is queued, until the socket is to be closed and all is sent."""
+        with suppress(ConnectionError):
+            while self._close_code != CloseCode.OVERLOADED:
+                if self._queue:
+                    frame = self._queue.popleft()
+                    await self._response.send_frame(frame, WSMsgType.TEXT)
+                    self._queued_bytes -= len(frame)
+                    self._last_taken_s = self._loop.time()
+                elif self.is_closing:
+                    return
+                else:
+                    self._filled.clear()
+                    await self._filled.wait()
+
+    async def _shut(self) -> None:
+        """Close the socket, within a bound, however the peer behaves."""
+        with suppress(TimeoutError, ConnectionError):
+            async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+                await self._response.close(code=self._close_code or CloseCode.GOING_AWAY)
+        if (transport := self._request.transport) is not None:
+            transport.close()
+
+    async def envelopes(self) -> AsyncIterator[Envelope | NotAMessage | InvalidEnvelope]:
+        """Yield what the peer sends, also what is wrong with it, until the connection ends."""
+        async for message in self._response:
+            if self.is_closing:
+                return
+            if message.type is WSMsgType.BINARY:
+                yield self._bad(NotAMessage())
+            elif message.type is WSMsgType.TEXT:
+                try:
+                    yield decode_envelope(message.data)
+                except NotAMessage as exc:
+                    yield self._bad(exc)
+                except InvalidEnvelope as exc:
+                    yield exc
+
+    def _bad(self, fault: NotAMessage) -> NotAMessage:
+        now_s = self._loop.time()
+        self._bad_frames.append(now_s)
+        if len(self._bad_frames) == MAX_BAD_FRAMES and now_s - self._bad_frames[0] <= BAD_FRAME_WINDOW_S:
+            self.close(CloseCode.NOT_PROTOCOL)
+        return fault

@@ -1,0 +1,141 @@
+"""Who may come in: users, their sessions, and the keys that sign access tokens.
+
+No secret of a user's is stored, only SHA-256 hashes of random ones. Times are seconds since the epoch.
+"""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from relay_stub.oauth.identity.port import Identity
+from relay_stub.store.database import Database
+
+_SIGNING_KEY_BYTES = 32
+
+
+def random_id() -> str:
+    """128 random bits."""
+    return secrets.token_hex(16)
+
+
+@dataclass(frozen=True)
+class User:
+    id: str
+    login: str
+    name: str | None
+    avatar_url: str | None
+
+
+@dataclass(frozen=True)
+class Session:
+    """A sign-in, and the family of refresh tokens that came from it.
+
+    ``previous_hash`` is of the token before the current one, until that was accepted a second
+    time; ``last_used_at_s`` is when the current token was issued.
+    """
+
+    id: str
+    user_id: str
+    client_id: str
+    family_hash: bytes
+    current_hash: bytes
+    previous_hash: bytes | None
+    last_used_at_s: float
+    revoked_at_s: float | None
+
+
+@dataclass(frozen=True)
+class SigningKey:
+    kid: str
+    secret: bytes
+
+
+class Accounts:
+    """``new_id`` makes the random part of a user's and of a key's id."""
+
+    def __init__(self, database: Database, *, new_id: Callable[[], str] = random_id) -> None:
+        self._database = database
+        self._new_id = new_id
+
+    def sign_in(self, identity: Identity) -> User:
+        """The user of (provider, subject): made the first time, afterwards with the profile brought up to date."""
+        row = self._database.execute(
+            "INSERT INTO users (id, provider, subject, login, name, avatar_url) VALUES (?, ?, ?, ?, ?, ?) "
+            "ON CONFLICT (provider, subject) DO UPDATE SET login = excluded.login, name = excluded.name, "
+            "avatar_url = excluded.avatar_url RETURNING id, login, name, avatar_url",
+            (
+                f"usr_{self._new_id()}",
+                identity.provider,
+                identity.subject,
+                identity.login,
+                identity.name,
+                identity.avatar_url,
+            ),
+        ).fetchall()
+        return User(*row[0])
+
+    def user(self, user_id: str) -> User | None:
+        row = self._database.execute(
+            "SELECT id, login, name, avatar_url FROM users WHERE id = ?", (user_id,)
+        ).fetchone()
+        return User(*row) if row else None
+
+    def start_session(self, session: Session) -> None:
+        """Raises sqlite3.IntegrityError if there is no such user."""
+        self._database.execute(
+            "INSERT INTO sessions (id, user_id, client_id, family_hash, current_hash, created_at_s, last_used_at_s) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                session.id,
+                session.user_id,
+                session.client_id,
+                session.family_hash,
+                session.current_hash,
+                session.last_used_at_s,
+                session.last_used_at_s,
+            ),
+        )
+
+    def session_of_family(self, family_hash: bytes) -> Session | None:
+        row = self._database.execute(
+            "SELECT id, user_id, client_id, family_hash, current_hash, previous_hash, last_used_at_s, revoked_at_s "
+            "FROM sessions WHERE family_hash = ?",
+            (family_hash,),
+        ).fetchone()
+        return Session(*row) if row else None
+
+    def rotate(self, session_id: str, *, current_hash: bytes, previous_hash: bytes | None, at_s: float) -> None:
+        """From now on these are the session's refresh tokens."""
+        self._database.execute(
+            "UPDATE sessions SET current_hash = ?, previous_hash = ?, last_used_at_s = ? WHERE id = ?",
+            (current_hash, previous_hash, at_s, session_id),
+        )
+
+    def revoke_session(self, session_id: str, *, at_s: float) -> str | None:
+        """Return the session's user, or None if it is not known or was revoked before."""
+        rows = self._database.execute(
+            "UPDATE sessions SET revoked_at_s = ? WHERE id = ? AND revoked_at_s IS NULL RETURNING user_id",
+            (at_s, session_id),
+        ).fetchall()
+        return rows[0][0] if rows else None
+
+    def is_session_valid(self, session_id: str) -> bool:
+        """Whether the session is known and not revoked."""
+        row = self._database.execute(
+            "SELECT 1 FROM sessions WHERE id = ? AND revoked_at_s IS NULL", (session_id,)
+        ).fetchone()
+        return row is not None
+
+    def forget_sessions(self, *, unused_since_s: float) -> None:
+        """Delete sessions that nobody refreshed since then, revoked ones included."""
+        self._database.execute("DELETE FROM sessions WHERE last_used_at_s <= ?", (unused_since_s,))
+
+    def signing_keys(self, *, at_s: float) -> list[SigningKey]:
+        """The newest first; made if there is none."""
+        self._database.execute(
+            "INSERT INTO signing_keys (kid, secret, created_at_s) SELECT ?, ?, ? "
+            "WHERE NOT EXISTS (SELECT 1 FROM signing_keys)",
+            (self._new_id(), secrets.token_bytes(_SIGNING_KEY_BYTES), at_s),
+        )
+        rows = self._database.execute("SELECT kid, secret FROM signing_keys ORDER BY created_at_s DESC, rowid DESC")
+        return [SigningKey(*row) for row in rows]

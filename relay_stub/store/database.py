@@ -1,0 +1,114 @@
+"""The relay's one SQLite file: how it is opened, brought up to date and closed.
+
+Queries are point queries of microseconds on one connection, so they run on the event loop itself.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from relay_stub.store.data_directory import StoreError, lock_directory, make_private_directory, open_private_file
+
+BUSY_TIMEOUT_S = 5.0
+# One script a schema version, in order; PRAGMA user_version counts those that have run.
+MIGRATIONS = ("schema.sql",)
+_CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+class Database:
+    """One open store. A statement outside of ``transaction`` commits, durably, by itself."""
+
+    def __init__(self, connection: sqlite3.Connection, resources: ExitStack) -> None:
+        self._connection = connection
+        self._resources = resources
+
+    @classmethod
+    def open(cls, data_dir: Path) -> "Database":
+        """Open ``relay.db`` in the directory, made if need be, and hold the directory's lock until ``close``.
+
+        The database and its companions have mode 0600. Raises StoreError: the directory can't be
+        written, another relay uses it, the file is damaged, or a newer relay wrote it.
+        """
+        with ExitStack() as resources:
+            try:
+                make_private_directory(data_dir)
+                resources.callback(os.close, lock_directory(data_dir))
+                _make_files_private(data_dir / "relay.db")
+            except OSError as exc:
+                raise StoreError(
+                    f"The relay cannot write to its data directory {data_dir}. "
+                    "Give the relay's user that directory, or choose another."
+                ) from exc
+            connection = _connect(data_dir / "relay.db", resources)
+            return cls(connection, resources.pop_all())
+
+    def execute(self, sql: str, parameters: Iterable[Any] = ()) -> sqlite3.Cursor:
+        return self._connection.execute(sql, tuple(parameters))
+
+    def execute_many(self, sql: str, rows: Iterable[Iterable[Any]]) -> None:
+        self._connection.executemany(sql, (tuple(row) for row in rows))
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Everything inside is kept, or nothing of it."""
+        with self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            yield
+
+    def close(self) -> None:
+        self._resources.close()
+
+
+def _make_files_private(path: Path) -> None:
+    # SQLite gives -wal and -shm the mode of the database; those of an unclean end may be older than ours.
+    os.close(open_private_file(path))
+    for companion in (path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+        if companion.exists():
+            companion.chmod(0o600)
+
+
+def _connect(path: Path, resources: ExitStack) -> sqlite3.Connection:
+    try:
+        connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+        resources.callback(connection.close)
+        _refuse_damaged(connection, path)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        _migrate(connection, path)
+    except sqlite3.Error as exc:
+        if getattr(exc, "sqlite_errorcode", 0) & 0xFF in _CORRUPT:
+            raise _damaged(path) from exc
+        raise StoreError(
+            f"The relay cannot open its database {path}. Check the disk's free space and the file's rights."
+        ) from exc
+    return connection
+
+
+def _refuse_damaged(connection: sqlite3.Connection, path: Path) -> None:
+    (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if verdict != "ok":
+        raise _damaged(path)
+
+
+def _damaged(path: Path) -> StoreError:
+    return StoreError(
+        f"The relay's database {path} is damaged. Move it away (with {path.name}-wal and {path.name}-shm) "
+        "and start again: everyone then has to sign in anew."
+    )
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > len(MIGRATIONS):
+        raise StoreError(
+            f"The relay's database {path} was written by a newer relay "
+            f"(schema {version}, this one knows {len(MIGRATIONS)}). Upgrade this relay, or choose another directory."
+        )
+    for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
+        sql = files("relay_stub.store").joinpath(script).read_text(encoding="utf-8")
+        connection.executescript(f"BEGIN IMMEDIATE;\n{sql}\nPRAGMA user_version = {number};\nCOMMIT;")

@@ -1,0 +1,28 @@
+# Sourced by the scripts: makes .venv in the checkout, or brings it up to date.
+# Takes the extra to install, if any: setup dev
+
+find_python() {
+  local candidate
+  for candidate in ${PYTHON:+"$PYTHON"} python3 python3.13 python3.12 python3.11; do
+    if "$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then
+      printf '%s\n' "$candidate"
+      return
+    fi
+  done
+  echo "PocketCoder needs Python 3.11 or newer, with its venv module. Install it, or name it: PYTHON=/path/to/python $0" >&2
+  return 1
+}
+
+setup() {
+  local extra="${1:-}" wanted have="" python
+  wanted="$(cksum <pyproject.toml) $PWD"
+  [ -f ".venv/installed-${extra:-run}" ] && have="$(cat ".venv/installed-${extra:-run}")"
+  [ "$wanted" = "$have" ] && return
+  if [ ! -x .venv/bin/python ]; then
+    python="$(find_python)"
+    echo "Setting up .venv …" >&2
+    "$python" -m venv .venv
+  fi
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".${extra:+[$extra]}"
+  printf '%s' "$wanted" >".venv/installed-${extra:-run}"
+}
