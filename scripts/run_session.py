@@ -68,16 +68,13 @@ class Session:
         return done.stdout
 
     def start_relay(self) -> subprocess.Popen[bytes]:
-        command = [
-            *(BIN / "pocketcoder-relay", "serve", "--identity", "dev"),
-            *("--port", str(self.relay_port), "--data-dir", STATE / "relay"),
-        ]
-        return self._spawn(command, STATE / "relay.log")
+        options = ["--identity", "dev", "--port", str(self.relay_port), "--data-dir", str(STATE / "relay")]
+        return self._spawn([str(BIN / "pocketcoder-relay"), "serve", *options], STATE / "relay.log")
 
     def start_daemon(self) -> subprocess.Popen[bytes]:
-        return self._spawn([BIN / "pocketcoder", "start", "--foreground"], STATE / "daemon.log")
+        return self._spawn([str(BIN / "pocketcoder"), "start", "--foreground"], STATE / "daemon.log")
 
-    def _spawn(self, command: list[str | Path], log_file: Path) -> subprocess.Popen[bytes]:
+    def _spawn(self, command: list[str], log_file: Path) -> subprocess.Popen[bytes]:
         with log_file.open("wb") as log:
             return subprocess.Popen(
                 command,
@@ -105,7 +102,7 @@ class Session:
 
     def sign_in(self) -> None:
         """Be the browser: open the URL that ``login`` prints, and follow the relay back to it."""
-        command = [BIN / "pocketcoder", "login", "--relay", self.relay_url, "--no-browser"]
+        command = [str(BIN / "pocketcoder"), "login", "--relay", self.relay_url, "--no-browser"]
         with subprocess.Popen(
             command, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         ) as login:

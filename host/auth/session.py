@@ -1,0 +1,127 @@
+"""The daemon's sign-in: fresh tokens for the link, renewed by one caller at a time."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol, TypeVar
+
+from host.auth.token_store import StoredTokens, TokenStore
+from host.core.logging import redact
+from host.core.settings import DEFAULT_RELAY_URL
+from host.protocol.messages.auth import TokenRefresh, Tokens
+from host.protocol.messages.base import Request, Response
+
+logger = logging.getLogger(__name__)
+
+# Renewed when less than this part of its life is left, but not more often than every few seconds.
+_RENEW_BEFORE_S: Final = 120.0
+_RENEW_BEFORE_PART: Final = 0.25
+
+ResponseT = TypeVar("ResponseT", bound=Response)
+
+
+class RelayCalls(Protocol):
+    """What signing in needs of a connection to the relay. Raises what the link raises."""
+
+    async def call(self, request: Request, response: type[ResponseT]) -> ResponseT: ...
+
+
+@dataclass(frozen=True)
+class SignedOut(Exception):
+    """Nobody is signed in, or the relay no longer takes the sign-in. ``reason`` says what to do."""
+
+    reason: str
+
+
+def stored(tokens: Tokens, relay_url: str, *, now_s: float) -> StoredTokens:
+    """As they are kept: expiry by the relay's relative time, so that a wrong clock on either side does not matter."""
+    redact(tokens.access_token)
+    redact(tokens.refresh_token)
+    return StoredTokens(
+        relay_url=relay_url,
+        user_id=tokens.user.id,
+        login=tokens.user.login,
+        access_token=tokens.access_token,
+        refresh_token=tokens.refresh_token,
+        expires_at=now_s + tokens.expires_in_s,
+    )
+
+
+class Session:
+    """Reads ``auth.json`` anew whenever it changed, so that ``pocketcoder login`` is seen without a restart."""
+
+    def __init__(
+        self, store: TokenStore, gateway_url: str | None = None, *, now_s: Callable[[], float] = time.time
+    ) -> None:
+        self._store = store
+        self._gateway_url = gateway_url
+        self._now_s = now_s
+        self._tokens: StoredTokens | None = None
+        self._life_s = 0.0
+        self._refused_refresh_token: str | None = None
+        self._must_renew = False
+        self._renewing = asyncio.Lock()
+
+    def relay_url(self) -> str:
+        """The relay to use now: ``GATEWAY_URL``, else the one signed in to last, else the public one."""
+        return self._gateway_url or self._store.relay_url() or DEFAULT_RELAY_URL
+
+    def current(self) -> StoredTokens:
+        """Who is signed in at this relay. Raises SignedOut."""
+        tokens = self._store.tokens()
+        if tokens is None:
+            raise SignedOut("Nobody is signed in. Sign in with: pocketcoder login")
+        relay_url = self.relay_url()
+        if tokens.relay_url != relay_url:
+            raise SignedOut(
+                f"The sign-in is for {tokens.relay_url}, but GATEWAY_URL makes this daemon use {relay_url}. "
+                f"Sign in there with: pocketcoder login --relay {relay_url}"
+            )
+        if tokens.refresh_token == self._refused_refresh_token:
+            raise SignedOut("The relay ended this sign-in. Sign in again with: pocketcoder login")
+        if self._tokens is None or tokens.access_token != self._tokens.access_token:
+            redact(tokens.access_token)
+            redact(tokens.refresh_token)
+            self._tokens, self._must_renew = tokens, False
+        return tokens
+
+    def stamp(self) -> object:
+        """Changes whenever someone signs in or out."""
+        return self._store.stamp()
+
+    def distrust(self) -> None:
+        """The relay refused the access token: renew it before it is used again."""
+        self._must_renew = True
+
+    def refused(self) -> None:
+        """The relay refused the refresh token: only a new sign-in helps."""
+        self._refused_refresh_token = self.current().refresh_token
+        logger.error("The relay ended this sign-in. Sign in again with: pocketcoder login")
+
+    def renew_in_s(self) -> float:
+        """Seconds until the access token should be renewed; 0 when it is time. Raises SignedOut."""
+        if self._must_renew:
+            return 0.0
+        left_s = self.current().expires_at - self._now_s()
+        life_s = max(self._life_s, left_s)
+        return max(left_s - min(_RENEW_BEFORE_S, life_s * _RENEW_BEFORE_PART), 0.0)
+
+    async def access_token(self, calls: RelayCalls) -> str:
+        """A token that is good for a while, renewed over ``calls`` if need be, and stored before it is used.
+
+        Raises SignedOut, and what ``calls`` raises when the relay refuses or is gone.
+        """
+        async with self._renewing:
+            if self.renew_in_s() > 0:
+                return self.current().access_token
+            old = self.current()
+            answer = await calls.call(TokenRefresh(refresh_token=old.refresh_token), Tokens)
+            renewed = stored(answer, old.relay_url, now_s=self._now_s())
+            if not self._store.renew(old.refresh_token, renewed):
+                return self.current().access_token
+            self._life_s = float(answer.expires_in_s)
+            self._must_renew = False
+            logger.info("The access token was renewed; it lives %d s", answer.expires_in_s)
+            return self.current().access_token

@@ -1,0 +1,188 @@
+"""The commands: parse, call, print."""
+
+import asyncio
+import os
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Final
+
+import msgspec
+import typer
+
+from host.auth.token_store import TokenStore
+from host.cli.output import errors_for_people, fail, print_table
+from host.cli.projects import Projects, checked, find_project
+from host.cli.status import show_status
+from host.control_plane.client import ControlClient
+from host.control_plane.messages import ProjectsResponse
+from host.core.home import HostPaths, find_paths, prepare_home
+from host.core.instance_lock import holder
+from host.core.settings import DEFAULT_RELAY_URL, Settings, relay_url
+
+STOP_TIMEOUT_S: Final = 40.0
+_LOOK_INTERVAL_S: Final = 0.05
+
+app = typer.Typer(
+    help="Reach the projects and the coding agent on this machine from your phone.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"pocketcoder {version('pocketcoder')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def login(
+    relay: Annotated[str | None, typer.Option(help="The relay to sign in at; remembered.")] = None,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the URL, open no browser.")] = False,
+) -> None:
+    """Sign this machine in at the relay.
+
+    Example: pocketcoder login --relay wss://relay.example.org
+    """
+    from host.cli.login import sign_in  # noqa: PLC0415 - the other commands need no WebSocket
+
+    with errors_for_people():
+        paths, settings = _surroundings()
+        prepare_home(paths)
+        store = TokenStore(paths.auth_file)
+        chosen = relay_url(relay) if relay else settings.gateway_url or store.relay_url() or DEFAULT_RELAY_URL
+
+        def show(url: str) -> None:
+            typer.echo("Open this address in a browser to sign in:", err=True)
+            typer.echo(url)
+
+        tokens = asyncio.run(sign_in(chosen, show=show, open_browser=not no_browser))
+        store.sign_in(tokens)
+        typer.echo(f"Signed in as {tokens.login} at {chosen}.", err=True)
+        if holder(paths.pid_file) is None:
+            typer.echo("Start the daemon with: pocketcoder start", err=True)
+        else:
+            checked(ControlClient(paths, settings.control_port).request("POST", "/re-register"))
+
+
+@app.command()
+def start(
+    foreground: Annotated[bool, typer.Option("--foreground", help="Stay here, log to the terminal.")] = False,
+) -> None:
+    """Start the daemon; it runs on when the terminal is closed.
+
+    Example: pocketcoder start
+    """
+    from host.cli.background import StartFailed, run_in_foreground, start_in_background  # noqa: PLC0415 - the daemon
+
+    with errors_for_people():
+        paths, settings = _surroundings()
+        try:
+            if (pid := holder(paths.pid_file)) is not None:
+                _wake(paths, settings, pid)
+            elif foreground:
+                run_in_foreground(paths, settings, on_ready=lambda: None)
+            else:
+                typer.echo(f"PocketCoder started (process {start_in_background(paths)}).")
+                if TokenStore(paths.auth_file).tokens() is None:
+                    typer.echo("Nobody is signed in yet. Sign in with: pocketcoder login")
+        except StartFailed as exc:
+            fail(str(exc))
+
+
+@app.command()
+def stop() -> None:
+    """Stop the daemon; what it is doing gets up to 30 seconds to end.
+
+    Example: pocketcoder stop
+    """
+    with errors_for_people():
+        paths, settings = _surroundings()
+        checked(ControlClient(paths, settings.control_port).request("POST", "/stop", {}))
+        deadline_s = time.monotonic() + STOP_TIMEOUT_S
+        while (pid := holder(paths.pid_file)) is not None:
+            if time.monotonic() > deadline_s:
+                fail(f"The daemon (process {pid}) has not stopped within {STOP_TIMEOUT_S:g} s.")
+            time.sleep(_LOOK_INTERVAL_S)
+        typer.echo("PocketCoder stopped.")
+
+
+@app.command()
+def status(as_json: Annotated[bool, typer.Option("--json", help="Print what /status answers.")] = False) -> None:
+    """Show what runs, who is signed in, and how the link to the relay is.
+
+    Example: pocketcoder status --json
+    """
+    raise typer.Exit(show_status(as_json=as_json))
+
+
+@app.command()
+def add(
+    path: Annotated[Path, typer.Argument(help="A directory.")],
+    name: Annotated[str | None, typer.Option(help="What to call it; else the directory's name.")] = None,
+) -> None:
+    """Let the phone work in a directory.
+
+    Example: pocketcoder add . --name myapp
+    """
+    with errors_for_people():
+        project = _projects().add(Path(os.path.abspath(path.expanduser())), name)
+        typer.echo(f"Added {project.name} ({project.project_id}): {project.path}")
+
+
+@app.command()
+def remove(project: Annotated[str, typer.Argument(help="A project's id, path or name.")]) -> None:
+    """Stop the phone from working in a project. Its files stay as they are.
+
+    Example: pocketcoder remove myapp
+    """
+    with errors_for_people():
+        projects = _projects()
+        found = find_project(projects.all(), project)
+        projects.remove(found.project_id)
+        typer.echo(f"Removed {found.name} ({found.project_id}). Its files are still at {found.path}")
+
+
+@app.command()
+def projects(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """List the projects.
+
+    Example: pocketcoder projects
+    """
+    with errors_for_people():
+        found = _projects().all()
+        if as_json:
+            typer.echo(msgspec.json.format(msgspec.json.encode(ProjectsResponse(projects=found))).decode())
+        elif found:
+            print_table(("Name", "Path", "Id"), [(each.name, each.path, each.project_id) for each in found])
+        else:
+            typer.echo("There are no projects yet. Add one with: pocketcoder add PATH", err=True)
+
+
+def _wake(paths: HostPaths, settings: Settings, pid: int) -> None:
+    """A daemon runs already; one that has given up is asked to try again."""
+    control = ControlClient(paths, settings.control_port)
+    relay = msgspec.json.decode(checked(control.request("GET", "/status")).body)["relay"]
+    if not relay["connected"]:
+        checked(control.request("POST", "/re-register"))
+    typer.echo(f"PocketCoder is already running (process {pid}).")
+
+
+def _surroundings() -> tuple[HostPaths, Settings]:
+    return find_paths(os.environ), Settings.from_environment(os.environ)
+
+
+def _projects() -> Projects:
+    paths, settings = _surroundings()
+    return Projects(paths, ControlClient(paths, settings.control_port))

@@ -1,0 +1,121 @@
+"""Starting the daemon as a process of its own, and hearing whether it got ready."""
+
+import asyncio
+import logging
+import os
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Final
+
+from host.cli.exit_codes import DONE, FAILED
+from host.control_plane.server import ControlPortTaken
+from host.core.home import HomeError, HostPaths, find_paths, prepare_home
+from host.core.instance_lock import AlreadyRunning, LockUnavailable
+from host.core.logging import configure_logging
+from host.core.settings import Settings, SettingsError
+from host.daemon import run_daemon
+from host.db.errors import DatabaseError
+
+logger = logging.getLogger(__name__)
+
+START_TIMEOUT_S: Final = 30.0
+_READY: Final = b"ready"
+_READY_FD: Final = "POCKETCODER_READY_FD"
+_MAX_MESSAGE_BYTES: Final = 4096
+
+_CANNOT_START = (HomeError, AlreadyRunning, LockUnavailable, SettingsError, DatabaseError, ControlPortTaken)
+
+
+class StartFailed(Exception):
+    """The daemon did not get ready. The message says why."""
+
+
+def start_in_background(paths: HostPaths) -> int:
+    """Start a daemon that outlives this process and its terminal; return its process id once it answers.
+
+    Raises StartFailed, HomeError.
+    """
+    prepare_home(paths)
+    readable, writable = os.pipe()
+    with open(paths.log_file, "ab") as log:
+        child = subprocess.Popen(
+            # -P: nothing is imported from the directory it happens to run in.
+            [sys.executable, "-P", "-m", "host.cli.background"],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd="/",
+            start_new_session=True,
+            pass_fds=(writable,),
+            env={**os.environ, _READY_FD: str(writable)},
+        )
+    os.close(writable)
+    with open(readable, "rb", buffering=0) as pipe:
+        said = _read_all(readable, time.monotonic() + START_TIMEOUT_S)
+        pipe.close()
+    if said == _READY:
+        # It runs on by itself; nobody here will wait for it.
+        child.returncode = 0
+        return child.pid
+    if said:
+        raise StartFailed(said.decode(errors="replace"))
+    if child.poll() is None:
+        child.terminate()
+        raise StartFailed(f"The daemon did not get ready within {START_TIMEOUT_S:g} s and was stopped. {_see(paths)}")
+    raise StartFailed(f"The daemon ended while it was starting. {_see(paths)}")
+
+
+def run_in_foreground(paths: HostPaths, settings: Settings, *, on_ready: Callable[[], None]) -> None:
+    """Run the daemon here until it is asked to stop. Raises StartFailed."""
+    try:
+        prepare_home(paths)
+        configure_logging(paths, settings.log_level, foreground=True)
+        asyncio.run(run_daemon(paths, settings, on_ready=on_ready))
+    except _CANNOT_START as exc:
+        raise StartFailed(str(exc)) from exc
+
+
+def _daemon_process() -> int:
+    """What the background process does: run, and say into the pipe whether it got ready."""
+    pipe = int(os.environ.pop(_READY_FD))
+    os.set_inheritable(pipe, False)
+
+    def say(message: bytes) -> None:
+        os.write(pipe, message[:_MAX_MESSAGE_BYTES])
+        os.close(pipe)
+
+    try:
+        paths, settings = find_paths(os.environ), Settings.from_environment(os.environ)
+        prepare_home(paths)
+        configure_logging(paths, settings.log_level, foreground=False)
+        asyncio.run(run_daemon(paths, settings, on_ready=lambda: say(_READY)))
+    except _CANNOT_START as exc:
+        logger.error("%s", exc)
+        say(str(exc).encode())
+        return FAILED
+    except Exception:
+        logger.critical("The daemon failed", exc_info=True)
+        return FAILED
+    return DONE
+
+
+def _read_all(descriptor: int, deadline_s: float) -> bytes:
+    """What comes through the pipe until its other end is closed, or the time is over."""
+    said = b""
+    while select.select([descriptor], [], [], max(deadline_s - time.monotonic(), 0))[0]:
+        chunk = os.read(descriptor, _MAX_MESSAGE_BYTES)
+        if not chunk:
+            break
+        said += chunk
+    return said
+
+
+def _see(paths: HostPaths) -> str:
+    return f"Its log says why: {paths.log_file}"
+
+
+if __name__ == "__main__":
+    sys.exit(_daemon_process())

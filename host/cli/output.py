@@ -1,0 +1,61 @@
+"""How commands speak and end."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+import typer
+
+from host.auth.login import LoginFailed
+from host.cli.exit_codes import FAILED, NOT_RUNNING
+from host.control_plane.client import ControlError, DaemonNotRunning
+from host.core.home import HomeError
+from host.core.instance_lock import AlreadyRunning, LockUnavailable
+from host.core.settings import SettingsError
+from host.db.errors import DatabaseError
+from host.protocol.errors import ProtocolError
+
+_FOR_PEOPLE = (
+    ControlError,
+    HomeError,
+    AlreadyRunning,
+    LockUnavailable,
+    SettingsError,
+    DatabaseError,
+    LoginFailed,
+    ProtocolError,
+)
+
+
+def fail(message: str, code: int = FAILED) -> NoReturn:
+    """Say what is wrong on stderr and end."""
+    typer.echo(message, err=True)
+    raise typer.Exit(code)
+
+
+@contextmanager
+def errors_for_people() -> Iterator[None]:
+    """What was made to be read by people ends the command with its message; everything else is a bug and raises."""
+    try:
+        yield
+    except DaemonNotRunning as exc:
+        fail(str(exc), NOT_RUNNING)
+    except _FOR_PEOPLE as exc:
+        fail(str(exc))
+
+
+def print_table(headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    """A table on a terminal; tab-separated lines without headings elsewhere."""
+    if not sys.stdout.isatty():
+        for row in rows:
+            typer.echo("\t".join(row))
+        return
+    from rich.console import Console  # noqa: PLC0415 - 40 ms that only a terminal needs
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    table = Table(*headings, box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    Console().print(table)

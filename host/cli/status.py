@@ -1,0 +1,57 @@
+"""``pocketcoder status``: one question to the control plane, one page. Imports next to nothing."""
+
+import json
+import os
+import sys
+
+from host.cli.exit_codes import DONE, FAILED, NOT_RUNNING, NOT_SIGNED_IN
+from host.control_plane.client import ControlClient, ControlError, DaemonNotRunning
+from host.core.home import HomeError, find_paths
+from host.core.instance_lock import LockUnavailable
+from host.core.settings import Settings, SettingsError
+
+
+def show_status(*, as_json: bool) -> int:
+    """Print the daemon's status and return the exit code: 3 when it doesn't run, 4 when nobody is signed in."""
+    try:
+        paths = find_paths(os.environ)
+        settings = Settings.from_environment(os.environ)
+        answer = ControlClient(paths, settings.control_port).request("GET", "/status")
+    except DaemonNotRunning as exc:
+        return _failed("DAEMON_NOT_RUNNING", str(exc), NOT_RUNNING, as_json=as_json)
+    except (ControlError, HomeError, SettingsError, LockUnavailable) as exc:
+        return _failed("DAEMON_NOT_REACHABLE", str(exc), FAILED, as_json=as_json)
+    status = json.loads(answer.body)
+    if answer.status != 200:
+        return _failed(status["error"]["code"], status["error"]["message"], FAILED, as_json=as_json)
+    print(json.dumps(status, indent=2) if as_json else _page(status))
+    return DONE if status["loggedIn"] else NOT_SIGNED_IN
+
+
+def _failed(code: str, message: str, exit_code: int, *, as_json: bool) -> int:
+    if as_json:
+        print(json.dumps({"error": {"code": code, "message": message}}))
+    else:
+        print(message, file=sys.stderr)
+    return exit_code
+
+
+def _page(status: dict) -> str:  # type: ignore[type-arg]  # JSON; typing.Any would cost its import
+    user = f"as {status['user']['login']}" if status["loggedIn"] else "no; sign in with: pocketcoder login"
+    rows = [
+        ("PocketCoder", f"{status['version']}, running since {status['startedAt']} (process {status['pid']})"),
+        ("Machine", f"{status['machineLabel']} ({status['machineKey']})"),
+        ("Signed in", user),
+        ("Relay", f"{status['relay']['url']}, {status['relay']['state']}"),
+    ]
+    if "lastError" in status["relay"]:
+        rows.append(("", status["relay"]["lastError"]))
+    if "nextTryAt" in status["relay"]:
+        rows.append(("", f"Next try at {status['relay']['nextTryAt']}."))
+    if not status["projects"]:
+        rows.append(("Projects", "none; add one with: pocketcoder add PATH"))
+    width = max((len(project["name"]) for project in status["projects"]), default=0)
+    for number, project in enumerate(status["projects"]):
+        rows.append(("" if number else "Projects", f"{project['name']:{width}}  {project['path']}"))
+    rows += [("Warning", warning) for warning in status["capabilities"]["warnings"]]
+    return "\n".join(f"{name:12} {text}" for name, text in rows)

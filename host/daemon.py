@@ -1,0 +1,280 @@
+"""The daemon put together: the one place that chooses its real parts, starts them in order and stops them."""
+
+import asyncio
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack, suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from msgspec import UNSET
+
+from host.auth.session import Session, SignedOut
+from host.auth.token_store import TokenStore
+from host.control_plane.messages import HostCapabilities, ProjectStatus, RelayStatus, Status
+from host.control_plane.server import serve
+from host.core.clock import rfc3339
+from host.core.home import HostPaths, prepare_home
+from host.core.instance_lock import InstanceLock
+from host.core.requests import RouteTable
+from host.core.settings import Settings
+from host.core.tasks import run_together
+from host.db.database import Database
+from host.db.projects import Project
+from host.db.request_log import RequestLog
+from host.files.handlers import FileHandlers
+from host.files.service import ProjectFiles
+from host.paths.door import Door
+from host.projects.identity import MachineLabel, get_machine_key, set_machine_key
+from host.projects.naming import shown_path
+from host.projects.registry import ProjectRegistry
+from host.protocol.errors import InvalidRequest
+from host.protocol.messages.system import DaemonRegister, RegisteredProject, SignedInUser
+from host.relay.connection_state import State
+from host.relay.link import Link
+from host.relay.outbox import Outbox
+from host.relay.registration import MachineFacts, build_registration, find_capabilities
+from host.relay.router import RequestRouter
+
+logger = logging.getLogger(__name__)
+
+GRACE_S: Final = 30.0
+_PURGE_INTERVAL_S: Final = 3600.0
+
+
+async def run_daemon(paths: HostPaths, settings: Settings, *, on_ready: Callable[[], None]) -> None:
+    """Run until asked to stop. ``on_ready`` is called once the control plane answers.
+
+    Raises what keeps a daemon from starting, each with a sentence for people: HomeError,
+    AlreadyRunning, LockUnavailable, DatabaseError, ControlPortTaken.
+    """
+    async with AsyncExitStack() as stack:
+        warnings = prepare_home(paths)
+        lock = InstanceLock.acquire(paths.pid_file)
+        stack.callback(lock.release)
+        database = await Database.open(paths.database)
+        stack.push_async_callback(database.close)
+        daemon = await Daemon.assemble(paths, settings, database, [*warnings, *database.warnings])
+        stack.push_async_callback(daemon.projects_registry.close)
+        await stack.enter_async_context(serve(daemon, paths.control_token, settings.control_port))
+        stack.push_async_callback(daemon.close)
+        daemon.begin()
+        on_ready()
+        await daemon.stopped()
+        logger.info("Stopping")
+
+
+class Daemon:
+    """Everything that runs, and what the control plane may do with it."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        registry: ProjectRegistry,
+        label: MachineLabel,
+        session: Session,
+        log: RequestLog,
+        machine_key: str,
+        warnings: list[str],
+    ) -> None:
+        self.projects_registry = registry
+        self._settings = settings
+        self._label = label
+        self._session = session
+        self._log = log
+        self._warnings = warnings
+        self._started_at = rfc3339(time.time())
+        self._stopping = asyncio.Event()
+        self._forced = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        table = RouteTable()
+        FileHandlers(ProjectFiles(), registry).register(table)
+        self._facts = MachineFacts(machine_key, version("pocketcoder"), tuple(table))
+        self._outbox = Outbox()
+        self._router = RequestRouter(
+            table, projects=_Roots(registry), log=log, user_id=lambda: self._link.user_id, send=self._outbox.put
+        )
+        self._link = Link(session, self._outbox, self._registration, self._router.accept)
+        registry.on_change(self._link.changed)
+
+    @classmethod
+    async def assemble(cls, paths: HostPaths, settings: Settings, database: Database, warnings: list[str]) -> "Daemon":
+        log = RequestLog(database)
+        if unknown := await log.recover():
+            logger.warning("%d requests were cut off when the daemon last ended; their outcome is unknown", unknown)
+        await log.purge()
+        store = TokenStore(paths.auth_file)
+        machine_key = store.machine_key(otherwise=await get_machine_key(database))
+        await set_machine_key(database, machine_key)
+        return cls(
+            settings=settings,
+            registry=await ProjectRegistry.load(database),
+            label=MachineLabel(paths.machine_label),
+            session=Session(store, settings.gateway_url),
+            log=log,
+            machine_key=machine_key,
+            warnings=[*warnings, *store.warnings],
+        )
+
+    def begin(self) -> None:
+        """Start what runs beside the control plane."""
+        for warning in self._warnings:
+            logger.warning("%s", warning)
+        self._tasks = [asyncio.create_task(self._link.run()), asyncio.create_task(self._keep_purging())]
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, self._signalled)
+        logger.info("PocketCoder %s started (process %d)", self._facts.daemon_version, os.getpid())
+
+    async def stopped(self) -> None:
+        """Wait until somebody asks to stop, or a part that must run has failed."""
+        stopping = asyncio.create_task(self._stopping.wait())
+        await asyncio.wait([stopping, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        for task in self._tasks:
+            if task.done():
+                logger.critical("A part of the daemon ended that must not", exc_info=task.exception())
+
+    async def close(self) -> None:
+        """Let what runs end and its answers go out, at most 30 s, or not at all when forced; then drop the link."""
+        self._router.refuse_new()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GRACE_S):
+                await run_together(self._finish(), self._wait_for_force())
+        await self._router.cancel()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _finish(self) -> None:
+        await self._router.finished()
+        await self._outbox.flushed()
+
+    async def _wait_for_force(self) -> None:
+        await self._forced.wait()
+
+    # What the control plane asks for
+
+    def status(self) -> Status:
+        link = self._link.status
+        user = self._user()
+        capabilities = find_capabilities(self._settings, tuple(self._warnings))
+        return Status(
+            version=self._facts.daemon_version,
+            machine_key=self._facts.machine_key,
+            machine_label=self._label.read(),
+            pid=os.getpid(),
+            started_at=self._started_at,
+            logged_in=user is not None,
+            user=user or UNSET,
+            relay=RelayStatus(
+                url=link.url,
+                state=link.state.value,
+                connected=link.state is State.CONNECTED,
+                last_connected_at=link.last_connected_at,
+                last_heartbeat_at=link.last_heartbeat_at,
+                next_try_at=link.next_try_at or UNSET,
+                last_error=link.last_error or UNSET,
+            ),
+            capabilities=HostCapabilities(
+                has_git=capabilities.has_git,
+                has_claude=capabilities.has_claude,
+                claude_store_found=capabilities.claude_store_found,
+                warnings=list(capabilities.warnings),
+            ),
+            projects=[_project_status(project) for project in self.projects_registry.snapshot()],
+        )
+
+    def stop(self, *, force: bool) -> None:
+        if force:
+            self._forced.set()
+        self._stopping.set()
+
+    def machine_label(self) -> str:
+        return self._label.read()
+
+    async def set_machine_label(self, label: str) -> str:
+        stored = await asyncio.to_thread(self._label.write, label)
+        self._link.changed()
+        return stored
+
+    def re_register(self) -> None:
+        self._link.try_now()
+
+    async def projects(self) -> list[ProjectStatus]:
+        return [_project_status(project) for project in await self.projects_registry.all()]
+
+    async def add_project(self, path: str, name: str | None) -> ProjectStatus:
+        if not os.path.isabs(path):
+            raise InvalidRequest.of_field("path", "It must be absolute.")
+        return _project_status(await self.projects_registry.add(Path(path), name))
+
+    async def remove_project(self, project_id: str) -> None:
+        await self.projects_registry.remove(project_id)
+
+    def _user(self) -> SignedInUser | None:
+        with suppress(SignedOut):
+            tokens = self._session.current()
+            return SignedInUser(tokens.user_id, tokens.login)
+        return None
+
+    def _signalled(self) -> None:
+        # The second Ctrl-C means it.
+        self.stop(force=self._stopping.is_set())
+
+    async def _registration(self, token: str) -> DaemonRegister:
+        return build_registration(
+            self._facts,
+            token=token,
+            label=self._label.read(),
+            capabilities=await asyncio.to_thread(find_capabilities, self._settings, tuple(self._warnings)),
+            projects=[_registered(project) for project in await self.projects_registry.all()],
+        )
+
+    async def _keep_purging(self) -> None:
+        while True:
+            await asyncio.sleep(_PURGE_INTERVAL_S)
+            await self._log.purge()
+
+
+class _Roots:
+    """Whether a project and its directory are there."""
+
+    def __init__(self, registry: ProjectRegistry) -> None:
+        self._registry = registry
+
+    async def require_root(self, project_id: str) -> Path:
+        root = await self._registry.root_of(project_id)
+
+        def enter() -> None:
+            with Door(root):
+                pass
+
+        await asyncio.to_thread(enter)
+        return root
+
+
+def _project_status(project: Project) -> ProjectStatus:
+    return ProjectStatus(
+        project_id=project.project_id,
+        name=project.name,
+        path=shown_path(project.path),
+        watcher_running=False,
+        last_fs_seq=0,
+    )
+
+
+def _registered(project: Project) -> RegisteredProject:
+    return RegisteredProject(
+        project_id=project.project_id,
+        name=project.name,
+        path=shown_path(project.path),
+        created_at=project.created_at,
+        last_opened_at=project.last_opened_at,
+        watcher_running=False,
+        last_fs_seq=0,
+    )

@@ -1,0 +1,56 @@
+"""fs_* requests: messages in, messages out."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from msgspec import UNSET
+
+from host.core.requests import RequestContext, RouteTable
+from host.files.service import ProjectFiles
+from host.protocol.messages.files import FsList, FsListResponse, FsRead, FsReadResponse, FsWrite, FsWriteResponse
+
+
+class ProjectRoots(Protocol):
+    """What files need to know of projects."""
+
+    async def root_of(self, project_id: str) -> Path:
+        """The absolute root directory. Raises ProjectNotFound."""
+        ...
+
+    async def last_fs_seq(self, project_id: str) -> int:
+        """The number of the project's last batch of changes, 0 before the first."""
+        ...
+
+
+@dataclass(frozen=True)
+class FileHandlers:
+    files: ProjectFiles
+    projects: ProjectRoots
+
+    def register(self, table: RouteTable) -> None:
+        table.add(FsList, self.list)
+        table.add(FsRead, self.read)
+        table.add(FsWrite, self.write)
+
+    async def list(self, request: FsList, context: RequestContext) -> FsListResponse:
+        root = await self.projects.root_of(context.project_id)
+        # Before the directory is read: a change in between is then told again, never missed.
+        fs_seq = await self.projects.last_fs_seq(context.project_id)
+        listing = await self.files.list(root, request.path, depth=request.depth)
+        return FsListResponse(path=request.path, children=listing.children, truncated=listing.truncated, fs_seq=fs_seq)
+
+    async def read(self, request: FsRead, context: RequestContext) -> FsReadResponse:
+        root = await self.projects.root_of(context.project_id)
+        return await self.files.read(root, request.path, offset=request.offset, length=request.length)
+
+    async def write(self, request: FsWrite, context: RequestContext) -> FsWriteResponse:
+        root = await self.projects.root_of(context.project_id)
+        return await self.files.write(
+            root,
+            request.path,
+            request.content,
+            encoding=request.encoding,
+            if_match=request.if_match if "if_match" in request.model_fields_set else UNSET,
+            create_dirs=request.create_dirs,
+        )

@@ -1,0 +1,138 @@
+"""Putting bytes into a directory's entry so that a failure leaves what was there."""
+
+import errno
+import os
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from stat import S_IMODE, S_ISGID, S_ISUID
+from typing import Final
+
+_NEW_FILE_MODE: Final = 0o666
+_TEMPORARY_PREFIX: Final = ".pocketcoder-"
+_TEMPORARY_SUFFIX: Final = ".tmp"
+_CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_CHANGE: Final = os.O_RDWR | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC
+_CANNOT_RESERVE: Final = frozenset({errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS})
+
+
+def is_temporary_name(name: str) -> bool:
+    """Whether a file of this name was left by a write that was killed."""
+    return name.startswith(_TEMPORARY_PREFIX) and name.endswith(_TEMPORARY_SUFFIX)
+
+
+def replace(
+    directory: int,
+    name: bytes,
+    content: bytes,
+    *,
+    old: os.stat_result | None,
+    umask: int,
+    token: Callable[[], str] = secrets.token_hex,
+) -> os.stat_result:
+    """Make ``name`` a file of ``content`` at one stroke, durably, with the mode and owner of ``old``.
+
+    Raises OSError; then the old file is untouched and nothing is left behind.
+    """
+    temporary = f"{_TEMPORARY_PREFIX}{token()}{_TEMPORARY_SUFFIX}"
+    descriptor = os.open(temporary, _CREATE, 0o600, dir_fd=directory)
+    try:
+        try:
+            _write_all(descriptor, content)
+            _take_mode(descriptor, old, umask)
+            os.fsync(descriptor)
+            os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(temporary, dir_fd=directory)
+            raise
+        _sync_directory(directory)
+        return os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def overwrite(directory: int, name: bytes, content: bytes) -> os.stat_result:
+    """Change a file in place, for all the hard links to it.
+
+    The space is reserved first, and what was there is put back if writing fails all the
+    same. Raises OSError.
+    """
+    descriptor = os.open(name, _CHANGE, dir_fd=directory)
+    try:
+        old_size = os.fstat(descriptor).st_size
+        # Only what will be written over needs to be kept; what is longer is cut off last.
+        kept = os.pread(descriptor, len(content), 0)
+        try:
+            _reserve(descriptor, len(content))
+            _write_all(descriptor, content)
+            os.ftruncate(descriptor, len(content))
+            os.fsync(descriptor)
+        except BaseException:
+            with suppress(OSError):
+                os.lseek(descriptor, 0, os.SEEK_SET)
+                _write_all(descriptor, kept)
+                os.ftruncate(descriptor, old_size)
+            raise
+        return os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def refuse_unwritable(directory: int, name: bytes) -> None:
+    """Raises OSError for a file that its own mode protects, which replacing it would get around."""
+    if os.access(name, os.W_OK, dir_fd=directory, effective_ids=True):
+        return
+    # Opening it tells why. A program that runs can't be opened so, but may be replaced.
+    try:
+        os.close(os.open(name, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory))
+    except OSError as exc:
+        if exc.errno != errno.ETXTBSY:
+            raise
+
+
+def _write_all(descriptor: int, content: bytes) -> None:
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def _take_mode(descriptor: int, old: os.stat_result | None, umask: int) -> None:
+    if old is None:
+        os.fchmod(descriptor, _NEW_FILE_MODE & ~umask)
+        return
+    mode = S_IMODE(old.st_mode)
+    if not _take_owner(descriptor, old):
+        # Else a program would run with rights of somebody it did not belong to.
+        mode &= ~(S_ISUID | S_ISGID)
+    os.fchmod(descriptor, mode)
+
+
+def _take_owner(descriptor: int, old: os.stat_result) -> bool:
+    """Whether owner and group are now those of ``old``; the group alone is better than nothing."""
+    for owner in (old.st_uid, -1):
+        with suppress(OSError):
+            os.fchown(descriptor, owner, old.st_gid)
+            break
+    now = os.fstat(descriptor)
+    return (now.st_uid, now.st_gid) == (old.st_uid, old.st_gid)
+
+
+def _reserve(descriptor: int, size: int) -> None:
+    if not size or not hasattr(os, "posix_fallocate"):
+        return
+    try:
+        os.posix_fallocate(descriptor, 0, size)
+    except OSError as exc:
+        if exc.errno not in _CANNOT_RESERVE:
+            raise
+
+
+def _sync_directory(directory: int) -> None:
+    # The new content is in place already; a failure says only that a power cut could undo it.
+    with suppress(OSError):
+        descriptor = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,25 @@
+"""Modification times on the wire, made thousands at a time."""
+
+from datetime import UTC, datetime
+from functools import lru_cache
+
+_NS_A_MILLISECOND = 1_000_000
+
+
+def modified_at(time_ns: int) -> str:
+    """RFC 3339 UTC with milliseconds, truncated. A time that no calendar holds becomes the epoch."""
+    return _millisecond(time_ns // _NS_A_MILLISECOND)
+
+
+# What was checked out or built together shares milliseconds, what was not still shares seconds.
+@lru_cache(maxsize=8192)
+def _millisecond(milliseconds: int) -> str:
+    return f"{_second(milliseconds // 1000)}.{milliseconds % 1000:03d}Z"
+
+
+@lru_cache(maxsize=4096)
+def _second(seconds: int) -> str:
+    try:
+        return datetime.fromtimestamp(seconds, UTC).isoformat()[:19]
+    except (OverflowError, ValueError, OSError):
+        return "1970-01-01T00:00:00"

@@ -1,0 +1,45 @@
+"""From what a person named to the real path of a directory that can be a project."""
+
+import os
+import stat
+from pathlib import Path
+
+from host.projects.naming import shown_path
+from host.protocol.errors import FileAccessFailed, FileNotFound, InvalidRequest
+from host.protocol.limits import MAX_PATH_BYTES
+
+
+def real_directory(path: Path) -> Path:
+    """The real path of an absolute one, links resolved.
+
+    Raises FileNotFound, FileAccessFailed, or InvalidRequest for what is no absolute path
+    of a directory. Touches the file system.
+    """
+    try:
+        os.fsencode(path)
+        is_usable = path.is_absolute() and "\0" not in str(path)
+    except UnicodeEncodeError:
+        is_usable = False
+    if not is_usable:
+        raise InvalidRequest.of_field("path", "It must be an absolute path.")
+    real_path = _resolve(path)
+    # A longer one could not be registered at the relay, and all the others with it.
+    if len(shown_path(real_path).encode()) > MAX_PATH_BYTES:
+        raise InvalidRequest.of_field("path", f"It is longer than {MAX_PATH_BYTES} bytes.")
+    return real_path
+
+
+def _resolve(path: Path) -> Path:
+    try:
+        real_path = Path(os.path.realpath(path, strict=True))
+        mode = os.stat(real_path).st_mode
+    except (FileNotFoundError, NotADirectoryError) as exc:
+        raise FileNotFound(f"The directory {shown_path(path)} does not exist. Check the path.") from exc
+    except OSError as exc:
+        message = (
+            f"The directory {shown_path(path)} cannot be looked at. Check the permissions of the directories above."
+        )
+        raise FileAccessFailed(message) from exc
+    if not stat.S_ISDIR(mode):
+        raise InvalidRequest.of_field("path", f"{shown_path(path)} is not a directory.")
+    return real_path

@@ -1,0 +1,232 @@
+"""The link to the relay: one supervised loop over connecting, registering, serving and waiting.
+
+Whatever goes wrong on the way (DNS, TLS, HTTP, a refused token, a refused registration, a
+broken connection) leads to the next try. Three things end the trying until somebody acts,
+and each says what to do: replaced by another daemon, a version not spoken, nobody signed in.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+from host.auth.session import Session, SignedOut
+from host.core.backoff import backoff_delays_s
+from host.core.clock import rfc3339
+from host.core.tasks import run_together
+from host.protocol.close_codes import CloseCode
+from host.protocol.envelope import Envelope, InvalidEnvelope, NotAMessage, decode_envelope
+from host.protocol.limits import RECONNECT_STABLE_S
+from host.protocol.messages.system import DaemonRegister, DaemonRegistered
+from host.relay.calls import CallRefused, RelayCalls
+from host.relay.connection_state import Signal, State, advance
+from host.relay.outbox import Outbox
+from host.relay.transport import ConnectionLost, Transport, open_transport
+
+logger = logging.getLogger(__name__)
+
+# How often auth.json is looked at while nobody is signed in.
+_LOOK_INTERVAL_S: Final = 2.0
+# A token is not renewed more often than this, whatever its life.
+_MIN_RENEW_INTERVAL_S: Final = 1.0
+
+_FINAL: Final = {
+    CloseCode.REPLACED: (
+        "Another daemon registered with this machine's key, so this one stays disconnected. "
+        "Stop the other one, then run: pocketcoder start"
+    ),
+    CloseCode.VERSION_NOT_SPOKEN: (
+        "The relay speaks another version of the protocol. Upgrade pocketcoder or the relay, whichever is older, "
+        "then run: pocketcoder start"
+    ),
+}
+
+
+@dataclass
+class LinkStatus:
+    """What people are told of the link. Times are RFC 3339; None is "never" or "not now"."""
+
+    url: str
+    state: State = State.DISCONNECTED
+    last_connected_at: str | None = None
+    last_heartbeat_at: str | None = None
+    next_try_at: str | None = None
+    last_error: str | None = None
+
+
+class GivenUp(Exception):
+    """Trying on would not help until somebody acts. The message says what to do."""
+
+
+@dataclass
+class Link:
+    """Runs until cancelled. ``accept`` gets each request that arrives, and must not wait."""
+
+    session: Session
+    outbox: Outbox
+    registration: Callable[[str], Awaitable[DaemonRegister]]
+    accept: Callable[[Envelope], None]
+    connect: Callable[[str], AbstractAsyncContextManager[Transport]] = open_transport
+    jitter: Callable[[], float] = random.random
+    now_s: Callable[[], float] = time.time
+    monotonic_s: Callable[[], float] = time.monotonic
+    user_id: str = ""
+    _status: LinkStatus = field(init=False)
+    _transport: Transport | None = None
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+    _asked: asyncio.Event = field(default_factory=asyncio.Event)
+    _delays_s: Iterator[float] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._status = LinkStatus(self.session.relay_url())
+        self._delays_s = backoff_delays_s(self.jitter)
+
+    @property
+    def status(self) -> LinkStatus:
+        if self._transport is not None:
+            self._status.last_heartbeat_at = rfc3339(self._transport.received_at_s)
+        return self._status
+
+    def changed(self) -> None:
+        """Projects or label changed: register again, if there is a connection."""
+        self._changed.set()
+
+    def try_now(self) -> None:
+        """Somebody asks for it: register again, or try to connect at once, also after giving up."""
+        self._changed.set()
+        self._asked.set()
+
+    async def run(self) -> None:
+        try:
+            while True:
+                await self._try_once()
+        finally:
+            self._advance(Signal.GIVE_UP)
+
+    async def _try_once(self) -> None:
+        """One connection from beginning to end, and the wait after it."""
+        self._asked.clear()
+        stamp = self.session.stamp()
+        self._status.url = self.session.relay_url()
+        try:
+            self.user_id = self.session.current().user_id
+            self._advance(Signal.TRY)
+            await self._connect()
+        except (SignedOut, GivenUp) as exc:
+            await self._wait_for_somebody(str(exc), stamp if isinstance(exc, SignedOut) else None)
+        except (ConnectionLost, CallRefused) as exc:
+            await self._wait_for_next_try(str(exc))
+
+    async def _connect(self) -> None:
+        try:
+            async with self.connect(f"{self._status.url}/ws/daemon") as transport:
+                calls = RelayCalls(transport.send)
+                self._transport = transport
+                await run_together(
+                    self._read(transport, calls),
+                    self._stay_registered(calls),
+                    self._write(transport),
+                    transport.keep_alive(),
+                )
+        except ConnectionLost as exc:
+            if exc.code in _FINAL:
+                raise GivenUp(_FINAL[CloseCode(exc.code)]) from exc
+            if exc.code == CloseCode.NOT_AUTHENTICATED:
+                self.session.distrust()
+            raise
+        finally:
+            self._transport = None
+            await self.outbox.close()
+
+    async def _read(self, transport: Transport, calls: RelayCalls) -> None:
+        while True:
+            frame = await transport.receive()
+            try:
+                envelope = decode_envelope(frame)
+            except (NotAMessage, InvalidEnvelope):
+                logger.warning("The relay sent something that is no message; it was dropped")
+                continue
+            if not calls.receive(envelope):
+                self.accept(envelope)
+
+    async def _write(self, transport: Transport) -> None:
+        while True:
+            await transport.send(await self.outbox.take())
+
+    async def _stay_registered(self, calls: RelayCalls) -> None:
+        """Register, then again whenever something changed or the token is due, for as long as the connection lives."""
+        await self._register(calls)
+        await self.outbox.open()
+        connected_s = self.monotonic_s()
+        while True:
+            stable_in_s = connected_s + RECONNECT_STABLE_S - self.monotonic_s()
+            wait_s = max(self.session.renew_in_s(), _MIN_RENEW_INTERVAL_S)
+            if stable_in_s > 0:
+                wait_s = min(wait_s, stable_in_s)
+            else:
+                self._delays_s = backoff_delays_s(self.jitter)
+            if await _woken(self._changed, wait_s) or self.session.renew_in_s() == 0:
+                await self._register(calls)
+
+    async def _register(self, calls: RelayCalls) -> None:
+        # Cleared before the facts are gathered: what changes from here on is sent next time.
+        self._changed.clear()
+        if self.session.relay_url() != self._status.url:
+            raise ConnectionLost("The sign-in is now for another relay.")
+        token = await self._token(calls)
+        try:
+            registered = await calls.call(await self.registration(token), DaemonRegistered)
+        except CallRefused as exc:
+            if exc.is_unauthorized:
+                self.session.distrust()
+            raise
+        self.user_id = registered.user.id
+        if self._status.state is not State.CONNECTED:
+            logger.info("Connected to %s as %s", self._status.url, registered.user.login)
+            self._status.last_connected_at = rfc3339(self.now_s())
+        self._advance(Signal.REGISTERED)
+        self._status.last_error = None
+        self._asked.clear()
+
+    async def _token(self, calls: RelayCalls) -> str:
+        try:
+            return await self.session.access_token(calls)
+        except CallRefused as exc:
+            # In answer to token_refresh, and to nothing else, this means that the sign-in is over.
+            if exc.is_unauthorized:
+                self.session.refused()
+                self.session.current()
+            raise
+
+    async def _wait_for_next_try(self, reason: str) -> None:
+        self._advance(Signal.LOST)
+        delay_s = next(self._delays_s)
+        self._status.last_error = reason
+        self._status.next_try_at = rfc3339(self.now_s() + delay_s)
+        logger.warning("%s Next try in %.1f s.", reason, delay_s)
+        await _woken(self._asked, delay_s)
+        self._status.next_try_at = None
+
+    async def _wait_for_somebody(self, reason: str, stamp: object) -> None:
+        """Wait for ``try_now``; with a stamp, also for a change of who is signed in."""
+        self._advance(Signal.GIVE_UP)
+        self._status.last_error = reason
+        logger.warning("%s", reason)
+        while not await _woken(self._asked, _LOOK_INTERVAL_S):
+            if stamp is not None and self.session.stamp() != stamp:
+                return
+
+    def _advance(self, signal: Signal) -> None:
+        self._status.state = advance(self._status.state, signal)
+
+
+async def _woken(event: asyncio.Event, timeout_s: float) -> bool:
+    """Wait for an event; return whether it came before the time was over."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            await event.wait()
+    return event.is_set()

@@ -1,0 +1,61 @@
+"""What the daemon tells the relay about itself."""
+
+import platform
+import shutil
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from host.core.settings import Settings
+from host.protocol.limits import PROTOCOL_VERSION
+from host.protocol.messages.system import Capabilities, DaemonRegister, Machine, RegisteredProject
+
+
+@dataclass(frozen=True)
+class MachineFacts:
+    """What stays the same while the daemon runs."""
+
+    machine_key: str
+    daemon_version: str
+    features: tuple[str, ...]
+
+
+def find_capabilities(settings: Settings, warnings: tuple[str, ...] = ()) -> Capabilities:
+    """Look for git, the agent and its session store on this machine. Starts no process."""
+    has_git = shutil.which("git") is not None
+    claude = settings.claude_path or shutil.which("claude")
+    has_claude = claude is not None and shutil.which(claude) is not None
+    missing = []
+    if not has_git:
+        missing.append("git was not found. Install it to see and make changes from the phone.")
+    return Capabilities(
+        has_git=has_git,
+        has_claude=has_claude,
+        claude_store_found=(Path.home() / ".claude" / "projects").is_dir(),
+        warnings=(*warnings, *missing),
+    )
+
+
+def build_registration(
+    facts: MachineFacts,
+    *,
+    token: str,
+    label: str,
+    capabilities: Capabilities,
+    projects: list[RegisteredProject],
+) -> DaemonRegister:
+    return DaemonRegister(
+        protocol_version=PROTOCOL_VERSION,
+        machine_key=facts.machine_key,
+        token=token,
+        machine=Machine(
+            label=label,
+            hostname=socket.gethostname(),
+            platform=platform.system().lower(),
+            arch=platform.machine(),
+            daemon_version=facts.daemon_version,
+        ),
+        features=list(facts.features),
+        capabilities=capabilities,
+        projects=projects,
+    )

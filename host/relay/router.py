@@ -1,0 +1,244 @@
+"""From an envelope to its handler and back; the one place where errors become wire errors.
+
+Handlers run beside the link, not inside it: a request goes on when the connection breaks,
+and its answer goes out on whatever connection there is then.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final, Protocol
+
+from msgspec.structs import replace
+
+from host.core.requests import RequestContext, Route, RouteTable
+from host.core.tasks import TaskSet
+from host.db.errors import DatabaseError
+from host.db.request_log import Finished, RequestLog, Running, body_hash
+from host.protocol.catalog import needs_project
+from host.protocol.envelope import Envelope, decode_envelope, encode_envelope
+from host.protocol.errors import (
+    DaemonBusy,
+    FileAccessFailed,
+    FileTooLarge,
+    InvalidRequest,
+    OutcomeUnknown,
+    ProtocolError,
+    Unsupported,
+    unforeseen,
+)
+from host.protocol.limits import MAX_ACTIVE_REQUESTS, MAX_CONCURRENT_READS, MAX_FRAME_BYTES, MIB
+from host.protocol.messages.base import Request, encode_payload, parse_request
+
+logger = logging.getLogger(__name__)
+
+
+class Projects(Protocol):
+    async def require_root(self, project_id: str) -> Path:
+        """Raises ProjectNotFound, or ProjectRootGone when its directory is not there."""
+
+
+class RequestRouter:
+    """Answers requests; each exactly once to each address it came from.
+
+    A request that changes something is written down before its handler runs. The same one
+    sent again joins it while it runs, and gets the remembered answer afterwards.
+    """
+
+    def __init__(
+        self,
+        table: RouteTable,
+        *,
+        projects: Projects,
+        log: RequestLog,
+        user_id: Callable[[], str],
+        send: Callable[[bytes], Awaitable[object]],
+    ) -> None:
+        self._table = table
+        self._projects = projects
+        self._log = log
+        self._user_id = user_id
+        self._send = send
+        self._tasks = TaskSet()
+        self._reads = asyncio.Semaphore(MAX_CONCURRENT_READS)
+        self._running: dict[tuple[str, str], _RunningRequest] = {}
+        self._is_stopping = False
+
+    @property
+    def active(self) -> int:
+        """How many requests are being worked on."""
+        return len(self._tasks)
+
+    def accept(self, request: Envelope) -> None:
+        """Take a request on and return at once. What names no asker can't be answered and is dropped."""
+        if request.request_id is None or request.reply_to is None:
+            logger.debug("Dropped a message of type %r that is no request", request.type)
+        elif self._is_stopping:
+            self._refuse(request, DaemonBusy("The daemon is stopping. Send the request again when it is back."))
+        elif len(self._tasks) >= MAX_ACTIVE_REQUESTS:
+            self._refuse(request, DaemonBusy(f"Over {MAX_ACTIVE_REQUESTS} requests are being worked on. Try again."))
+        else:
+            self._tasks.spawn(self._answer(request), name=request.type)
+
+    def refuse_new(self) -> None:
+        """The daemon is stopping: what runs goes on, what comes is told to come again."""
+        self._is_stopping = True
+
+    async def finished(self) -> None:
+        """Wait until nothing runs any more."""
+        await self._tasks.drain()
+
+    async def cancel(self) -> None:
+        """Cut off what still runs. It stays unfinished in the log: its outcome is unknown."""
+        if self._tasks:
+            logger.warning("%d requests did not end in time and were cut off", len(self._tasks))
+        await self._tasks.cancel()
+
+    def _refuse(self, request: Envelope, error: ProtocolError) -> None:
+        # Not a task of the bounded set; the frame is small and the outbox never waits for long.
+        refusal = self._send(_addressed(_failure(error), request))
+        asyncio.ensure_future(refusal).add_done_callback(lambda _: None)
+
+    async def _answer(self, request: Envelope) -> None:
+        try:
+            route = await self._route(request)
+            body = await self._parse(request, route)
+        except ProtocolError as exc:
+            await self._send(_addressed(_failure(exc), request))
+            return
+        if route.kind.changes:
+            await self._answer_once(request, route, body)
+        else:
+            async with self._reads:
+                await self._send(_addressed(await self._run(request, route, body), request))
+
+    async def _route(self, request: Envelope) -> Route:
+        route = self._table.find(request.type)
+        if route is not None:
+            return route
+        await self._require_project(request)
+        raise Unsupported("This daemon does not offer this type of message. It may have to be upgraded.")
+
+    async def _parse(self, request: Envelope, route: Route) -> Request:
+        try:
+            return parse_request(route.kind.request, request.payload)
+        except InvalidRequest:
+            # The contract's precedence: a project that is gone is told before a wrong payload.
+            await self._require_project(request)
+            raise
+
+    async def _require_project(self, request: Envelope) -> None:
+        if needs_project(request.type):
+            await self._projects.require_root(request.session_id or "")
+
+    async def _run(self, request: Envelope, route: Route, body: Request) -> Envelope:
+        """The terminal message, whatever happens; without ids and addresses."""
+        try:
+            return await self._call(request, route, body)
+        except ProtocolError as exc:
+            return _failure(exc)
+        except Exception:
+            logger.exception("A request of type %s failed", request.type)
+            return Envelope("error", error=unforeseen())
+
+    async def _call(self, request: Envelope, route: Route, body: Request) -> Envelope:
+        context = RequestContext(project_id=request.session_id or "", request_id=request.request_id or "")
+        response = await route.handler(body, context)
+        answer = Envelope(route.kind.response_type, payload=encode_payload(response))
+        if memoryview(answer.payload).nbytes > MAX_FRAME_BYTES - 1 * MIB:
+            raise FileTooLarge("The answer is larger than one message can be. Ask for a part of it.")
+        return answer
+
+    async def _answer_once(self, request: Envelope, route: Route, body: Request) -> None:
+        key = (self._user_id(), request.request_id or "")
+        try:
+            digest = body_hash(request.type, request.session_id, request.payload)
+            if (running := self._running.get(key)) is not None:
+                running.join(request, digest)
+                return
+        except ProtocolError as exc:
+            await self._send(_addressed(_failure(exc), request))
+            return
+        # Entered before anything is awaited, so that a second copy always finds the first.
+        running = self._running[key] = _RunningRequest(digest, request)
+        try:
+            answer = await self._remembered(key, digest) or await self._change(key, request, route, body)
+        finally:
+            del self._running[key]
+        for asker in running.askers:
+            await self._send(_addressed(answer, asker))
+
+    async def _remembered(self, key: tuple[str, str], digest: bytes) -> Envelope | None:
+        """The answer of an earlier run; None when there was none and the request is now written down."""
+        try:
+            begun = await self._log.begin(*key, digest)
+        except ProtocolError as exc:
+            return _failure(exc)
+        except DatabaseError as exc:
+            logger.error("A request could not be written down. %s", exc.message)
+            return _failure(_not_recorded())
+        if isinstance(begun, Finished):
+            return decode_envelope(begun.answer)
+        # Running, but not here: its end could not be stored.
+        return _failure(OutcomeUnknown()) if isinstance(begun, Running) else None
+
+    async def _change(self, key: tuple[str, str], request: Envelope, route: Route, body: Request) -> Envelope:
+        try:
+            answer = await self._call(request, route, body)
+        except ProtocolError as exc:
+            answer = _failure(exc)
+            if not exc.is_outcome:
+                await self._stored(self._log.forget(*key))
+                return answer
+        except Exception:
+            logger.exception("A request of type %s failed", request.type)
+            answer = _failure(OutcomeUnknown())
+        await self._stored(self._log.finish(*key, encode_envelope(answer)))
+        return answer
+
+    async def _stored(self, change: Awaitable[None]) -> None:
+        """Record an end. When that fails the asker still hears what is true now; a retry hears "unknown"."""
+        try:
+            await change
+        except DatabaseError as exc:
+            logger.error("The end of a request could not be stored. %s", exc.message)
+
+
+class _RunningRequest:
+    """A request under way, and everyone who waits for it."""
+
+    def __init__(self, digest: bytes, asker: Envelope) -> None:
+        self._digest = digest
+        self.askers: Final = [_without_payload(asker)]
+
+    def join(self, asker: Envelope, digest: bytes) -> None:
+        """Raises InvalidRequest when it is another request under the same id."""
+        if digest != self._digest:
+            raise InvalidRequest.of_field("requestId", "It was used for another request. Choose a new one.")
+        if all(asker.reply_to != known.reply_to for known in self.askers):
+            self.askers.append(_without_payload(asker))
+
+
+def _without_payload(request: Envelope) -> Envelope:
+    return Envelope(
+        request.type, request_id=request.request_id, session_id=request.session_id, reply_to=request.reply_to
+    )
+
+
+def _failure(error: ProtocolError) -> Envelope:
+    return Envelope("error", error=error.to_wire())
+
+
+def _addressed(answer: Envelope, asker: Envelope) -> bytes:
+    """The frame that takes an answer to one asker."""
+    return encode_envelope(
+        replace(answer, request_id=asker.request_id, session_id=asker.session_id, reply_to=asker.reply_to)
+    )
+
+
+def _not_recorded() -> ProtocolError:
+    return FileAccessFailed(
+        "The host could not write the request down, so it was not carried out. Is the host's disk full?",
+        reason="noSpace",
+    )

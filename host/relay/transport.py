@@ -1,0 +1,136 @@
+"""The only module of the host that knows websockets; its exceptions stop here."""
+
+import asyncio
+import ssl
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+from urllib.parse import urlsplit
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+
+from host.protocol.limits import HEARTBEAT_INTERVAL_S, HEARTBEAT_TIMEOUT_S, MAX_FRAME_BYTES
+
+_OPEN_TIMEOUT_S: Final = 15.0
+_CLOSE_TIMEOUT_S: Final = 2.0
+_LOOPBACK_HOSTS: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+class ConnectionLost(Exception):
+    """There is no connection, or no longer. The message is a sentence for people; ``code`` the close code, if any."""
+
+    def __init__(self, message: str, code: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class _Connection(ClientConnection):
+    """Remembers when bytes last came, also in the middle of a long message. Own sends don't count."""
+
+    received_at_s: float = 0.0
+    received_monotonic_s: float = 0.0
+
+    def data_received(self, data: bytes) -> None:
+        self.received_monotonic_s = time.monotonic()
+        self.received_at_s = time.time()
+        super().data_received(data)
+
+
+class Transport:
+    """One open connection to the relay. Every method raises ConnectionLost when it is gone."""
+
+    def __init__(self, socket: _Connection) -> None:
+        self._socket = socket
+
+    @property
+    def received_at_s(self) -> float:
+        """When bytes last arrived, seconds since the epoch."""
+        return self._socket.received_at_s
+
+    async def send(self, frame: bytes) -> None:
+        try:
+            await self._socket.send(frame, text=True)
+        except ConnectionClosed as exc:
+            raise _lost(exc) from exc
+
+    async def receive(self) -> bytes:
+        try:
+            return await self._socket.recv(decode=False)
+        except ConnectionClosed as exc:
+            raise _lost(exc) from exc
+
+    async def keep_alive(
+        self, *, interval_s: float = HEARTBEAT_INTERVAL_S, timeout_s: float = HEARTBEAT_TIMEOUT_S
+    ) -> None:
+        """Ping for ever. Raises ConnectionLost when no bytes at all came for ``timeout_s`` after a ping."""
+        while True:
+            pinged_s = time.monotonic()
+            try:
+                await self._socket.ping()
+            except ConnectionClosed as exc:
+                raise _lost(exc) from exc
+            await asyncio.sleep(timeout_s)
+            if self._socket.received_monotonic_s < pinged_s:
+                raise ConnectionLost(f"The relay has been silent for {timeout_s:g} s.")
+            await asyncio.sleep(max(interval_s - timeout_s, 0))
+
+    def abort(self) -> None:
+        """Drop the connection without a goodbye: the other side has fallen silent."""
+        self._socket.transport.abort()
+
+
+@asynccontextmanager
+async def open_transport(url: str) -> AsyncIterator[Transport]:
+    """Connect to a WebSocket URL. Raises ConnectionLost for whatever goes wrong on the way."""
+    host = urlsplit(url).hostname
+    try:
+        socket = await connect(
+            url,
+            create_connection=_Connection,
+            compression=None,
+            max_size=MAX_FRAME_BYTES,
+            open_timeout=_OPEN_TIMEOUT_S,
+            close_timeout=_CLOSE_TIMEOUT_S,
+            ping_interval=None,
+            proxy=None if host in _LOOPBACK_HOSTS else True,
+        )
+    except (OSError, InvalidHandshake, InvalidURI, EOFError) as exc:
+        raise ConnectionLost(_why_not(exc)) from exc
+    transport = Transport(socket)  # type: ignore[arg-type]  # what create_connection made
+    try:
+        yield transport
+    except ConnectionLost as exc:
+        if exc.code is None:
+            transport.abort()
+        raise
+    finally:
+        await socket.close()
+
+
+def _lost(closed: ConnectionClosed) -> ConnectionLost:
+    if closed.rcvd is None:
+        return ConnectionLost("The connection to the relay broke.")
+    return ConnectionLost(f"The relay closed the connection (code {closed.rcvd.code}).", closed.rcvd.code)
+
+
+def _why_not(error: Exception) -> str:
+    """Why there is no connection, in words of ours: a foreign message could hold a secret."""
+    match error:
+        case TimeoutError():
+            return f"The relay did not answer within {_OPEN_TIMEOUT_S:g} s."
+        case ConnectionRefusedError():
+            return "Nothing listens at the relay's address. Is the relay running?"
+        case ssl.SSLCertVerificationError():
+            return "The relay's TLS certificate is not trusted by this system."
+        case ssl.SSLError():
+            return "No TLS connection to the relay could be made."
+        case InvalidStatus():
+            return f"The relay refused the connection (HTTP {error.response.status_code})."
+        case InvalidHandshake() | InvalidURI() | EOFError():
+            return "What answers at the relay's address is no relay."
+        case OSError() if error.errno is None or type(error).__name__ == "gaierror":
+            return "The relay's name could not be resolved, or its network is not reachable."
+        case _:
+            return "The relay could not be reached."

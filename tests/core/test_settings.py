@@ -1,0 +1,99 @@
+import pytest
+
+from host.core.settings import DEFAULT_RELAY_URL, Settings, SettingsError, relay_url
+
+
+def test_an_empty_environment_gives_the_defaults() -> None:
+    settings = Settings.from_environment({"GATEWAY_URL": "", "LOG_LEVEL": "", "POCKETCODER_CLAUDE": ""})
+
+    assert settings.gateway_url is None
+    assert settings.claude_path is None
+    assert settings.log_level == "info"
+    assert settings.control_port == 17333
+
+
+def test_every_variable_is_read() -> None:
+    environ = {
+        "GATEWAY_URL": "https://relay.example/",
+        "LOG_LEVEL": "DEBUG",
+        "POCKETCODER_CONTROL_PORT": "65535",
+        "POCKETCODER_CLAUDE": "/opt/claude",
+    }
+
+    settings = Settings.from_environment(environ)
+
+    assert settings.gateway_url == "wss://relay.example"
+    assert settings.log_level == "debug"
+    assert settings.control_port == 65535
+    assert settings.claude_path == "/opt/claude"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "allowed"),
+    [
+        ("LOG_LEVEL", "loud", "error, warning, info, debug"),
+        ("POCKETCODER_CONTROL_PORT", "0", "from 1 to 65535"),
+        ("POCKETCODER_CONTROL_PORT", "65536", "from 1 to 65535"),
+        ("POCKETCODER_CONTROL_PORT", "-1", "from 1 to 65535"),
+        ("POCKETCODER_CONTROL_PORT", "²", "from 1 to 65535"),
+        ("POCKETCODER_CONTROL_PORT", "9" * 5000, "from 1 to 65535"),
+        ("GATEWAY_URL", "ftp://relay.example", "wss://host"),
+    ],
+)
+def test_a_wrong_value_is_told_with_its_variable_and_what_is_allowed(variable: str, value: str, allowed: str) -> None:
+    with pytest.raises(SettingsError) as failure:
+        Settings.from_environment({variable: value})
+
+    message = str(failure.value)
+    assert message.startswith(f"{variable} is {value!r}")
+    assert allowed in message
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        (DEFAULT_RELAY_URL, DEFAULT_RELAY_URL),
+        ("https://Relay.Example/", "wss://relay.example"),
+        ("wss://relay.example:8443", "wss://relay.example:8443"),
+        ("http://127.0.0.1:8080", "ws://127.0.0.1:8080"),
+        ("ws://localhost:1", "ws://localhost:1"),
+        ("ws://127.9.9.9", "ws://127.9.9.9"),
+        ("ws://[::1]:80/", "ws://[::1]:80"),
+        ("wss://[2001:db8::1]", "wss://[2001:db8::1]"),
+        ("wss://10.0.0.5:9000", "wss://10.0.0.5:9000"),
+    ],
+)
+def test_a_relays_address_is_normalised(written: str, meant: str) -> None:
+    assert relay_url(written) == meant
+    assert relay_url(meant) == meant
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["relay.example", "10.0.0.5", "0.0.0.0", "localhost.example", "127.0.0.1.example", "[2001:db8::1]", "2130706433"],
+)
+def test_an_unencrypted_address_is_only_allowed_to_this_machine(host: str) -> None:
+    with pytest.raises(SettingsError, match="unencrypted connection is only allowed to this machine, because"):
+        relay_url(f"ws://{host}:8080")
+
+
+@pytest.mark.parametrize("text", ["wss://user:hunter2@relay.example", "wss://relay.example?token=hunter2"])
+def test_an_address_with_secrets_is_refused_without_repeating_them(text: str) -> None:
+    with pytest.raises(SettingsError) as failure:
+        relay_url(text)
+
+    assert "hunter2" not in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "relay.example", "wss://", "wss:///path", "wss://relay.example/ws/daemon", "wss://relay.example//",
+        "wss://relay.example#x", "wss://relay.example?", "wss://@relay.example", "wss://relay.example:0",
+        "wss://relay.example:", "wss://relay.example:65536", "wss://relay.example:port", "wss://[::1", "wss://a b",
+        "wss://relay\n.example", " wss://relay.example", "wss://rélay.example", "wss://relay..%2f", "wss://-relay",
+    ],
+)  # fmt: skip
+def test_what_is_no_relays_address_is_refused(text: str) -> None:
+    with pytest.raises(SettingsError):
+        relay_url(text)
