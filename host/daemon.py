@@ -5,7 +5,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -22,7 +22,7 @@ from host.core.home import HostPaths, prepare_home
 from host.core.instance_lock import InstanceLock
 from host.core.requests import RouteTable
 from host.core.settings import Settings
-from host.core.tasks import run_together
+from host.core.tasks import TaskSet, run_together
 from host.db.database import Database
 from host.db.projects import Project
 from host.db.request_log import RequestLog
@@ -59,7 +59,6 @@ async def run_daemon(paths: HostPaths, settings: Settings, *, on_ready: Callable
         database = await Database.open(paths.database)
         stack.push_async_callback(database.close)
         daemon = await Daemon.assemble(paths, settings, database, [*warnings, *database.warnings])
-        stack.push_async_callback(daemon.projects_registry.close)
         await stack.enter_async_context(serve(daemon, paths.control_token, settings.control_port))
         stack.push_async_callback(daemon.close)
         daemon.begin()
@@ -82,7 +81,7 @@ class Daemon:
         machine_key: str,
         warnings: list[str],
     ) -> None:
-        self.projects_registry = registry
+        self._registry = registry
         self._settings = settings
         self._label = label
         self._session = session
@@ -91,6 +90,7 @@ class Daemon:
         self._started_at = rfc3339(time.time())
         self._stopping = asyncio.Event()
         self._forced = asyncio.Event()
+        self._background = TaskSet()
         self._tasks: list[asyncio.Task[None]] = []
         table = RouteTable()
         FileHandlers(ProjectFiles(), registry).register(table)
@@ -149,6 +149,8 @@ class Daemon:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._background.cancel()
+        await self._registry.close()
 
     async def _finish(self) -> None:
         await self._router.finished()
@@ -159,7 +161,7 @@ class Daemon:
 
     # What the control plane asks for
 
-    def status(self) -> Status:
+    async def status(self) -> Status:
         link = self._link.status
         user = self._user()
         capabilities = find_capabilities(self._settings, tuple(self._warnings))
@@ -186,7 +188,7 @@ class Daemon:
                 claude_store_found=capabilities.claude_store_found,
                 warnings=list(capabilities.warnings),
             ),
-            projects=[_project_status(project) for project in self.projects_registry.snapshot()],
+            projects=await self.projects(),
         )
 
     def stop(self, *, force: bool) -> None:
@@ -203,18 +205,20 @@ class Daemon:
         return stored
 
     def re_register(self) -> None:
+        self._background.spawn(self._registry.reload())
         self._link.try_now()
 
     async def projects(self) -> list[ProjectStatus]:
-        return [_project_status(project) for project in await self.projects_registry.all()]
+        fs_seqs = await self._registry.fs_seqs()
+        return [ProjectStatus.of(project, fs_seqs) for project in self._registry.all()]
 
     async def add_project(self, path: str, name: str | None) -> ProjectStatus:
         if not os.path.isabs(path):
             raise InvalidRequest.of_field("path", "It must be absolute.")
-        return _project_status(await self.projects_registry.add(Path(path), name))
+        return ProjectStatus.of(await self._registry.add(Path(path), name), await self._registry.fs_seqs())
 
     async def remove_project(self, project_id: str) -> None:
-        await self.projects_registry.remove(project_id)
+        await self._registry.remove(project_id)
 
     def _user(self) -> SignedInUser | None:
         with suppress(SignedOut):
@@ -227,12 +231,13 @@ class Daemon:
         self.stop(force=self._stopping.is_set())
 
     async def _registration(self, token: str) -> DaemonRegister:
+        fs_seqs = await self._registry.fs_seqs()
         return build_registration(
             self._facts,
             token=token,
             label=self._label.read(),
             capabilities=await asyncio.to_thread(find_capabilities, self._settings, tuple(self._warnings)),
-            projects=[_registered(project) for project in await self.projects_registry.all()],
+            projects=[_registered(project, fs_seqs) for project in self._registry.all()],
         )
 
     async def _keep_purging(self) -> None:
@@ -258,17 +263,7 @@ class _Roots:
         return root
 
 
-def _project_status(project: Project) -> ProjectStatus:
-    return ProjectStatus(
-        project_id=project.project_id,
-        name=project.name,
-        path=shown_path(project.path),
-        watcher_running=False,
-        last_fs_seq=0,
-    )
-
-
-def _registered(project: Project) -> RegisteredProject:
+def _registered(project: Project, fs_seqs: Mapping[str, int]) -> RegisteredProject:
     return RegisteredProject(
         project_id=project.project_id,
         name=project.name,
@@ -276,5 +271,5 @@ def _registered(project: Project) -> RegisteredProject:
         created_at=project.created_at,
         last_opened_at=project.last_opened_at,
         watcher_running=False,
-        last_fs_seq=0,
+        last_fs_seq=fs_seqs.get(project.project_id, 0),
     )

@@ -14,7 +14,6 @@ from host.control_plane.messages import ProjectsResponse, ProjectStatus
 from host.core.home import HostPaths, prepare_home
 from host.core.instance_lock import InstanceLock
 from host.db.database import Database
-from host.db.projects import Project
 from host.projects.naming import shown_path
 from host.projects.registry import ProjectRegistry
 
@@ -34,7 +33,8 @@ class Projects:
 
     def all(self) -> list[ProjectStatus]:
         async def offline(registry: ProjectRegistry) -> list[ProjectStatus]:
-            return [_status(project) for project in await registry.all()]
+            fs_seqs = await registry.fs_seqs()
+            return [ProjectStatus.of(project, fs_seqs) for project in registry.all()]
 
         answer = self._ask("GET", "/projects")
         if answer is None:
@@ -43,7 +43,7 @@ class Projects:
 
     def add(self, path: Path, name: str | None) -> ProjectStatus:
         async def offline(registry: ProjectRegistry) -> ProjectStatus:
-            return _status(await registry.add(path, name))
+            return ProjectStatus.of(await registry.add(path, name), await registry.fs_seqs())
 
         answer = self._ask("POST", "/projects", {"path": os.fspath(path), "name": name})
         if answer is None:
@@ -101,13 +101,3 @@ def find_project(projects: list[ProjectStatus], reference: str) -> ProjectStatus
             ids = ", ".join(project.project_id for project in matches)
             raise Refused(f"Several projects are called {reference}. Name one by its id: {ids}")
     raise Refused(f"There is no project {reference}. List them with: pocketcoder projects")
-
-
-def _status(project: Project) -> ProjectStatus:
-    return ProjectStatus(
-        project_id=project.project_id,
-        name=project.name,
-        path=shown_path(project.path),
-        watcher_running=False,
-        last_fs_seq=0,
-    )

@@ -1,11 +1,14 @@
 """What the control plane is asked and answers (docs/protocol.md, "Control plane on the host")."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import msgspec
 from msgspec import UNSET, UnsetType
 from pydantic import Field
 
+from host.db.projects import Project
+from host.projects.naming import shown_path
 from host.protocol.limits import MAX_LABEL_CHARS, MAX_PATH_BYTES
 from host.protocol.messages.base import Request, Response
 from host.protocol.messages.system import ShortText, SignedInUser
@@ -55,6 +58,16 @@ class ProjectStatus(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     path: str
     watcher_running: bool
     last_fs_seq: int
+
+    @classmethod
+    def of(cls, project: Project, fs_seqs: Mapping[str, int]) -> "ProjectStatus":
+        return cls(
+            project_id=project.project_id,
+            name=project.name,
+            path=shown_path(project.path),
+            watcher_running=False,
+            last_fs_seq=fs_seqs.get(project.project_id, 0),
+        )
 
 
 class Status(Response, kw_only=True):

@@ -27,7 +27,7 @@ _logger: Final = logging.getLogger(__name__)
 class DaemonControl(Protocol):
     """The daemon, as far as the control plane steers it. Errors are ProtocolErrors."""
 
-    def status(self) -> Status: ...
+    async def status(self) -> Status: ...
 
     def stop(self, *, force: bool) -> None:
         """Begin to stop and return at once; the answer is sent meanwhile."""
@@ -88,7 +88,7 @@ class Routes:
         return Reply(HTTPStatus.OK)
 
     async def _status(self, _body: bytes) -> Reply:
-        return _ok(self._control.status())
+        return _ok(await self._control.status())
 
     async def _stop(self, body: bytes) -> Reply:
         self._control.stop(force=parse_request(StopRequest, body or b"{}").force)

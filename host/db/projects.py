@@ -51,6 +51,11 @@ def last_fs_seq(connection: sqlite3.Connection, project_id: str) -> int:
     return row[0] if row else 0
 
 
+def all_fs_seqs(connection: sqlite3.Connection) -> dict[str, int]:
+    """The same for every project that had changes."""
+    return dict(connection.execute("SELECT project_id, last_seq FROM fs_state"))
+
+
 def set_last_fs_seq(connection: sqlite3.Connection, project_id: str, seq: int) -> None:
     """Never lowers the number. Raises sqlite3.IntegrityError for an unknown project."""
     connection.execute(

@@ -2,7 +2,6 @@
 
 import asyncio
 import functools
-import os
 import secrets
 import time
 from collections.abc import Callable, Coroutine, Iterable
@@ -92,27 +91,8 @@ class ProjectRegistry:
             self._projects = {project.project_id: project for project in projects}
         self._tell()
 
-    async def find(self, reference: str) -> Project:
-        """By id, else by path, else by name. Raises ProjectNotFound, or InvalidRequest for a name of several."""
-        if reference in self._projects:
-            return self._projects[reference]
-        paths = await asyncio.to_thread(_spellings, reference)
-        everything = await self.all()
-        found = [project for project in everything if str(project.path) in paths]
-        found = found or [project for project in everything if project.name == reference]
-        if not found:
-            raise ProjectNotFound
-        if len(found) > 1:
-            ids = ", ".join(project.project_id for project in found)
-            raise InvalidRequest(f"Several projects have the name {reference}. Name one by its id: {ids}.")
-        return found[0]
-
-    async def all(self) -> list[Project]:
+    def all(self) -> list[Project]:
         """By name, then by path."""
-        return self.snapshot()
-
-    def snapshot(self) -> list[Project]:
-        """What ``all`` returns, for who cannot wait."""
         return sorted(self._projects.values(), key=lambda project: (project.name.casefold(), project.path))
 
     async def root_of(self, project_id: str) -> Path:
@@ -128,6 +108,10 @@ class ProjectRegistry:
         """The last change number that the project may have used. Raises ProjectNotFound."""
         self._get(project_id)
         return await self._database.read(functools.partial(table.last_fs_seq, project_id=project_id))
+
+    async def fs_seqs(self) -> dict[str, int]:
+        """The same for every project that had changes."""
+        return await self._database.read(table.all_fs_seqs)
 
     async def close(self) -> None:
         """Wait until what was noted on the side is stored. To be called before the database is closed."""
@@ -158,14 +142,6 @@ class ProjectRegistry:
     def _tell(self) -> None:
         for listener in self._listeners:
             listener()
-
-
-def _spellings(reference: str) -> set[str]:
-    """The path as it was given and, if it is absolute, with its links resolved; none for what can be no path."""
-    try:
-        return {reference, os.path.realpath(reference)} if os.path.isabs(reference) else {reference}
-    except ValueError:
-        return set()
 
 
 async def _whole(change: Coroutine[Any, Any, None]) -> None:

@@ -17,7 +17,7 @@ class RecordingDaemon:
     calls: list[tuple[Any, ...]] = field(default_factory=list)
     fault: Exception | None = None
 
-    def status(self) -> Status:
+    async def status(self) -> Status:
         if self.fault is not None:
             raise self.fault
         return Status(

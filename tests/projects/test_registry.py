@@ -56,7 +56,7 @@ async def test_a_directory_becomes_a_project_named_after_it(registry: ProjectReg
     assert project.project_id == "proj_0000000000000000"
     assert (project.name, project.path) == ("shop", work / "shop")
     assert project.created_at == project.last_opened_at == "2025-10-09T08:53:20.000Z"
-    assert await registry.all() == [project]
+    assert registry.all() == [project]
 
 
 async def test_projects_survive_a_restart(registry: ProjectRegistry, database: Database, work: Path) -> None:
@@ -72,7 +72,7 @@ async def test_adding_it_again_by_whatever_way_gives_the_same_project(registry: 
     assert project.path == work / "shop"
     assert await registry.add(work / "shop", "another name") == project
     assert await registry.add(work / "shop" / "web" / "..") == project
-    assert len(await registry.all()) == 1
+    assert len(registry.all()) == 1
 
 
 async def test_of_concurrent_adds_one_makes_the_project(registry: ProjectRegistry, work: Path) -> None:
@@ -100,7 +100,7 @@ async def test_what_cannot_be_a_project_is_refused(registry: ProjectRegistry, wo
     for path in (work / "file.txt", Path("relative"), Path("/nul\0"), Path("/\ud800")):
         with pytest.raises(InvalidRequest):
             await registry.add(path)
-    assert await registry.all() == []
+    assert registry.all() == []
 
 
 @pytest.mark.parametrize("name", ["", "  ", "x" * 101, "line\nbreak", "turned\u202eround", "\ud800"])
@@ -137,7 +137,7 @@ async def test_a_removed_project_is_gone_and_its_directory_is_not(
     project = await registry.add(work / "shop")
     await database.write(lambda connection: set_last_fs_seq(connection, project.project_id, 7))
     assert await registry.remove(project.project_id) == project
-    for lost in (registry.remove, registry.root_of, registry.last_fs_seq, registry.find):
+    for lost in (registry.remove, registry.root_of, registry.last_fs_seq):
         with pytest.raises(ProjectNotFound):
             await lost(project.project_id)
     assert (work / "shop").is_dir()
@@ -151,33 +151,14 @@ async def test_a_project_whose_directory_is_gone_is_still_found_and_can_be_remov
 ) -> None:
     project = await registry.add(work / "shopping")
     (work / "shopping").rmdir()
-    found = await registry.find(str(work / "shopping"))
-    assert await registry.remove(found.project_id) == project
-
-
-async def test_a_project_is_found_by_id_path_link_or_name(registry: ProjectRegistry, work: Path) -> None:
-    (work / "link").symlink_to("shop")
-    project = await registry.add(work / "shop", "The shop")
-    for reference in (project.project_id, str(work / "shop"), str(work / "link"), "The shop"):
-        assert await registry.find(reference) == project
-    for reference in ("the", "shop", str(work), "", "/\0", "/\ud800"):
-        with pytest.raises(ProjectNotFound):
-            await registry.find(reference)
-
-
-async def test_a_name_of_several_is_refused_with_their_ids(registry: ProjectRegistry, work: Path) -> None:
-    one = await registry.add(work / "shop", "same")
-    other = await registry.add(work / "shopping", "same")
-    with pytest.raises(InvalidRequest) as refused:
-        await registry.find("same")
-    assert one.project_id in refused.value.message
-    assert other.project_id in refused.value.message
+    assert registry.all() == [project]
+    assert await registry.remove(project.project_id) == project
 
 
 async def test_all_are_ordered_by_name(registry: ProjectRegistry, work: Path) -> None:
     for name, directory in (("Zebra", "shop"), ("apple", "shopping")):
         await registry.add(work / directory, name)
-    assert [project.name for project in await registry.all()] == ["apple", "Zebra"]
+    assert [project.name for project in registry.all()] == ["apple", "Zebra"]
 
 
 async def test_using_a_project_notes_when_it_was_opened_once_a_minute(
@@ -188,11 +169,11 @@ async def test_using_a_project_notes_when_it_was_opened_once_a_minute(
     for seconds in (10, 59, 1):
         clock.now_s += seconds
         await registry.root_of(project.project_id)
-        opened.append((await registry.find(project.project_id)).last_opened_at)
+        opened.append(registry.all()[0].last_opened_at)
     first, later = rfc3339(clock.now_s - 60), rfc3339(clock.now_s)
     assert opened == [first, first, later]
     await registry.close()
-    assert [item.last_opened_at for item in await (await ProjectRegistry.load(database)).all()] == [later]
+    assert [item.last_opened_at for item in (await ProjectRegistry.load(database)).all()] == [later]
 
 
 async def test_listeners_hear_of_each_change_once_it_can_be_seen(registry: ProjectRegistry, work: Path) -> None:
@@ -211,7 +192,7 @@ async def test_reload_takes_what_the_database_holds(registry: ProjectRegistry, d
     project = await registry.add(work / "shop")
     await database.write(lambda connection: connection.execute("UPDATE projects SET name = 'renamed'"))
     await registry.reload()
-    assert (await registry.find(project.project_id)).name == "renamed"
+    assert registry.all()[0].name == "renamed"
 
 
 async def test_a_cancelled_add_is_whole_in_memory_and_on_disk(
@@ -230,8 +211,8 @@ async def test_a_cancelled_add_is_whole_in_memory_and_on_disk(
         await adding
     assert cancelled_in_the_write.is_set()
     database._connection.set_trace_callback(None)
-    assert len(await registry.all()) == 1
-    assert await (await ProjectRegistry.load(database)).all() == await registry.all()
+    assert len(registry.all()) == 1
+    assert (await ProjectRegistry.load(database)).all() == registry.all()
     await registry.add(work / "shop")
 
 
