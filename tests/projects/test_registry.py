@@ -62,7 +62,7 @@ async def test_a_directory_becomes_a_project_named_after_it(registry: ProjectReg
 async def test_projects_survive_a_restart(registry: ProjectRegistry, database: Database, work: Path) -> None:
     project = await registry.add(work / "shop", "The shop")
     again = await ProjectRegistry.load(database)
-    assert await again.all() == [project]
+    assert again.all() == [project]
     assert await again.root_of(project.project_id) == work / "shop"
 
 
@@ -189,7 +189,7 @@ async def test_listeners_hear_of_each_change_once_it_can_be_seen(registry: Proje
 
 
 async def test_reload_takes_what_the_database_holds(registry: ProjectRegistry, database: Database, work: Path) -> None:
-    project = await registry.add(work / "shop")
+    await registry.add(work / "shop")
     await database.write(lambda connection: connection.execute("UPDATE projects SET name = 'renamed'"))
     await registry.reload()
     assert registry.all()[0].name == "renamed"
