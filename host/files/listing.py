@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec import UNSET
 
-from host.files.times import modified_at
+from host.files.times import NS_A_MILLISECOND, millisecond_text
 from host.paths.door import Door
 from host.paths.ignore import IgnoreRules
 from host.paths.ignore_reading import gitignore_in, rules_in
@@ -23,6 +23,8 @@ from host.protocol.messages.files import Entry, EntryKind
 # Scanned at a time where little is left to list.
 _MIN_CHUNK: Final = 1024
 _KINDS: Final[dict[int, EntryKind]] = {S_IFREG: "file", S_IFDIR: "dir", S_IFLNK: "symlink"}
+_kind_of_type: Final = _KINDS.get
+_TYPE_BITS: Final = S_IFMT(0xFFFF)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ class _Lister:
         return Listing(children, self._truncated)
 
     def _list_below(self, directory: _Unlisted) -> None:
-        # Gone, not readable, or meanwhile a link: it stays an entry without children.
+        # Gone meanwhile, not readable, or now a link that leads out: it stays an entry without children.
         with suppress(OSError, OutsideProjectRoot):
             descriptor = self._door.open_below(self._base, directory.below)
             try:
@@ -115,14 +117,14 @@ def _entry(name: str, prefix: str, directory: int) -> Entry | None:
         return None
     except OSError:
         # The directory may be read but not entered: names are all there is.
-        entry = Entry(name=name, path=prefix + name, kind="other", size=0, modified_at=modified_at(0))
+        entry = Entry(name=name, path=prefix + name, kind="other", size=0, modified_at=millisecond_text(0))
     else:
         entry = Entry(
             name=name,
             path=prefix + name,
-            kind=_KINDS.get(S_IFMT(status.st_mode), "other"),
+            kind=_kind_of_type(status.st_mode & _TYPE_BITS, "other"),
             size=status.st_size,
-            modified_at=modified_at(status.st_mtime_ns),
+            modified_at=millisecond_text(status.st_mtime_ns // NS_A_MILLISECOND),
         )
     if entry.kind == "symlink":
         entry.target = _target(name, directory)

@@ -56,24 +56,26 @@ def overwrite(directory: int, name: bytes, content: bytes) -> os.stat_result:
     """Change a file in place, for all the hard links to it.
 
     The space is reserved first, and what was there is put back if writing fails all the
-    same. Raises OSError.
+    same; only a crash in the middle leaves some of both. Raises OSError.
     """
     descriptor = os.open(name, _CHANGE, dir_fd=directory)
     try:
         old_size = os.fstat(descriptor).st_size
-        # Only what will be written over needs to be kept; what is longer is cut off last.
+        # Only what will be written over needs to be kept: what is longer is cut off when nothing can fail any more.
         kept = os.pread(descriptor, len(content), 0)
         try:
             _reserve(descriptor, len(content))
             _write_all(descriptor, content)
-            os.ftruncate(descriptor, len(content))
             os.fsync(descriptor)
+            os.ftruncate(descriptor, len(content))
         except BaseException:
             with suppress(OSError):
                 os.lseek(descriptor, 0, os.SEEK_SET)
                 _write_all(descriptor, kept)
                 os.ftruncate(descriptor, old_size)
             raise
+        with suppress(OSError):  # The content is on the disk; what is left is its length.
+            os.fsync(descriptor)
         return os.fstat(descriptor)
     finally:
         os.close(descriptor)

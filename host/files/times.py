@@ -2,18 +2,20 @@
 
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import Final
 
-_NS_A_MILLISECOND = 1_000_000
+NS_A_MILLISECOND: Final = 1_000_000
 
 
 def modified_at(time_ns: int) -> str:
     """RFC 3339 UTC with milliseconds, truncated. A time that no calendar holds becomes the epoch."""
-    return _millisecond(time_ns // _NS_A_MILLISECOND)
+    return millisecond_text(time_ns // NS_A_MILLISECOND)
 
 
-# What was checked out or built together shares milliseconds, what was not still shares seconds.
+# Files that were checked out or built together share milliseconds; others, often, seconds.
 @lru_cache(maxsize=8192)
-def _millisecond(milliseconds: int) -> str:
+def millisecond_text(milliseconds: int) -> str:
+    """The same from milliseconds since the epoch; for loops over thousands of files."""
     return f"{_second(milliseconds // 1000)}.{milliseconds % 1000:03d}Z"
 
 

@@ -131,7 +131,7 @@ class Door:
 
     def open_below(self, directory: int, path: RelativePath) -> int:
         """Open the directory ``path`` below one that is open already; the caller closes. Raises as OpenBeneath."""
-        return self._open_beneath(directory, path, _READ | os.O_DIRECTORY | os.O_NOFOLLOW)
+        return self._open_beneath(directory, path, _READ | os.O_DIRECTORY)
 
     @contextmanager
     def place(self, path: RelativePath) -> Iterator[Place]:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from typing import Final
 
 # A component of a pattern: a literal name, an expression for a name, or None for "**", any number of directories.
@@ -16,7 +17,8 @@ Component = str | re.Pattern[str] | None
 
 # Far above real files; what is past them is left out, so that a hostile one costs little.
 MAX_PATTERNS: Final = 1000
-MAX_PATTERN_CHARS: Final = 1024
+MAX_PATTERN_CHARS: Final = 512
+MAX_PATTERN_WILDCARDS: Final = 32
 
 _ANY_NAME: Final = re.compile(".*", re.DOTALL)
 _CLASSES: Final = {
@@ -58,12 +60,12 @@ class Pattern:
 def compile_gitignore(text: str) -> tuple[Pattern, ...]:
     """The patterns of a file, in its order: the last one that matches decides. Never fails: bad lines match nothing."""
     lines = text.removeprefix("\ufeff").split("\n")
-    compiled = (_compile_line(line.removesuffix("\r")) for line in lines[:MAX_PATTERNS])
-    return tuple(pattern for pattern in compiled if pattern is not None)
+    compiled = (_compile_line(line.removesuffix("\r")) for line in lines)
+    return tuple(islice((pattern for pattern in compiled if pattern is not None), MAX_PATTERNS))
 
 
 def _compile_line(line: str) -> Pattern | None:
-    if line.startswith("#") or len(line) > MAX_PATTERN_CHARS:
+    if line.startswith("#") or len(line) > MAX_PATTERN_CHARS or _wildcards(line) > MAX_PATTERN_WILDCARDS:
         return None
     negated = line.startswith("!")
     body = _without_trailing_spaces(line[negated:])
@@ -83,6 +85,10 @@ def _compile_line(line: str) -> Pattern | None:
     if name is _ANY_NAME and anchored:
         components.append(None)
     return Pattern(tuple(components), name, negated, directories_only)
+
+
+def _wildcards(line: str) -> int:
+    return sum(map(line.count, "*?["))
 
 
 def _without_trailing_spaces(line: str) -> str:

@@ -79,5 +79,5 @@ def test_a_gitignore_that_is_no_plain_file_counts_for_nothing(root: Path, make: 
 
 
 def test_a_name_that_is_not_utf_8_can_be_ignored(root: Path) -> None:
-    (root / ".gitignore").write_bytes(b"caf\xe9\n")
-    assert ignored(root, "", os.fsdecode(b"caf\xe9"))
+    (root / ".gitignore").write_bytes(b"gr\xe9\n")
+    assert ignored(root, "", os.fsdecode(b"gr\xe9"))
