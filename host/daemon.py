@@ -20,10 +20,12 @@ from host.control_plane.server import serve
 from host.core.clock import rfc3339
 from host.core.home import HostPaths, prepare_home
 from host.core.instance_lock import InstanceLock
+from host.core.memory import give_memory_back, keep_freed_memory
 from host.core.requests import RouteTable
 from host.core.settings import Settings
 from host.core.tasks import TaskSet, run_together
 from host.db.database import Database
+from host.db.errors import DatabaseError
 from host.db.projects import Project
 from host.db.request_log import RequestLog
 from host.files.handlers import FileHandlers
@@ -44,6 +46,7 @@ logger = logging.getLogger(__name__)
 
 GRACE_S: Final = 30.0
 _PURGE_INTERVAL_S: Final = 3600.0
+_TRIM_INTERVAL_S: Final = 60.0
 
 
 async def run_daemon(paths: HostPaths, settings: Settings, *, on_ready: Callable[[], None]) -> None:
@@ -52,6 +55,7 @@ async def run_daemon(paths: HostPaths, settings: Settings, *, on_ready: Callable
     Raises what keeps a daemon from starting, each with a sentence for people: HomeError,
     AlreadyRunning, LockUnavailable, DatabaseError, ControlPortTaken.
     """
+    keep_freed_memory()
     async with AsyncExitStack() as stack:
         warnings = prepare_home(paths)
         lock = InstanceLock.acquire(paths.pid_file)
@@ -125,7 +129,7 @@ class Daemon:
         """Start what runs beside the control plane."""
         for warning in self._warnings:
             logger.warning("%s", warning)
-        self._tasks = [asyncio.create_task(self._link.run()), asyncio.create_task(self._keep_purging())]
+        self._tasks = [asyncio.create_task(self._link.run()), asyncio.create_task(self._keep_tidy())]
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(number, self._signalled)
         logger.info("PocketCoder %s started (process %d)", self._facts.daemon_version, os.getpid())
@@ -240,10 +244,21 @@ class Daemon:
             projects=[_registered(project, fs_seqs) for project in self._registry.all()],
         )
 
-    async def _keep_purging(self) -> None:
+    async def _keep_tidy(self) -> None:
+        purged_s = time.monotonic()
         while True:
-            await asyncio.sleep(_PURGE_INTERVAL_S)
+            await asyncio.sleep(_TRIM_INTERVAL_S)
+            give_memory_back()
+            if time.monotonic() - purged_s >= _PURGE_INTERVAL_S:
+                purged_s = time.monotonic()
+                await self._purge()
+
+    async def _purge(self) -> None:
+        try:
             await self._log.purge()
+        except DatabaseError as exc:
+            # A full disk must not end the daemon; the next hour tries again.
+            logger.error("Old requests could not be dropped. %s", exc.message)
 
 
 class _Roots:

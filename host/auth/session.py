@@ -4,7 +4,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
 from host.auth.token_store import StoredTokens, TokenStore
@@ -28,11 +27,8 @@ class RelayCalls(Protocol):
     async def call(self, request: Request, response: type[ResponseT]) -> ResponseT: ...
 
 
-@dataclass(frozen=True)
 class SignedOut(Exception):
-    """Nobody is signed in, or the relay no longer takes the sign-in. ``reason`` says what to do."""
-
-    reason: str
+    """Nobody is signed in, or the relay no longer takes the sign-in. The message says what to do."""
 
 
 def stored(tokens: Tokens, relay_url: str, *, now_s: float) -> StoredTokens:

@@ -111,15 +111,21 @@ class Link:
         """One connection from beginning to end, and the wait after it."""
         self._asked.clear()
         stamp = self.session.stamp()
-        self._status.url = self.session.relay_url()
         try:
+            self._status.url = self.session.relay_url()
             self.user_id = self.session.current().user_id
             self._advance(Signal.TRY)
             await self._connect()
-        except (SignedOut, GivenUp) as exc:
-            await self._wait_for_somebody(str(exc), stamp if isinstance(exc, SignedOut) else None)
+        except SignedOut as exc:
+            await self._wait_for_somebody(str(exc), lambda: self.session.stamp() != stamp)
+        except GivenUp as exc:
+            await self._wait_for_somebody(str(exc), lambda: False)
         except (ConnectionLost, CallRefused) as exc:
             await self._wait_for_next_try(str(exc))
+        except Exception:
+            # A full disk, an auth.json that can't be read: it must not end the daemon.
+            logger.exception("The link failed")
+            await self._wait_for_next_try("This machine could not work on the link. The daemon's log says why.")
 
     async def _connect(self) -> None:
         try:
@@ -132,10 +138,12 @@ class Link:
                     self._write(transport),
                     transport.keep_alive(),
                 )
-        except ConnectionLost as exc:
-            if exc.code in _FINAL:
-                raise GivenUp(_FINAL[CloseCode(exc.code)]) from exc
-            if exc.code == CloseCode.NOT_AUTHENTICATED:
+        except (ConnectionLost, CallRefused) as exc:
+            # A refusal is followed by a close, and the close says what is to be done.
+            code = self._transport.close_code if self._transport is not None else None
+            if code in _FINAL:
+                raise GivenUp(_FINAL[CloseCode(code)]) from exc
+            if code == CloseCode.NOT_AUTHENTICATED:
                 self.session.distrust()
             raise
         finally:
@@ -203,7 +211,8 @@ class Link:
             raise
 
     async def _wait_for_next_try(self, reason: str) -> None:
-        self._advance(Signal.LOST)
+        # A failure ahead of the try is told as one of trying.
+        self._advance(Signal.TRY if self._status.state is State.DISCONNECTED else Signal.LOST)
         delay_s = next(self._delays_s)
         self._status.last_error = reason
         self._status.next_try_at = rfc3339(self.now_s() + delay_s)
@@ -211,13 +220,13 @@ class Link:
         await _woken(self._asked, delay_s)
         self._status.next_try_at = None
 
-    async def _wait_for_somebody(self, reason: str, stamp: object) -> None:
-        """Wait for ``try_now``; with a stamp, also for a change of who is signed in."""
+    async def _wait_for_somebody(self, reason: str, has_helped: Callable[[], bool]) -> None:
+        """Wait for ``try_now``, or until ``has_helped``, which is looked at every 2 s."""
         self._advance(Signal.GIVE_UP)
         self._status.last_error = reason
         logger.warning("%s", reason)
         while not await _woken(self._asked, _LOOK_INTERVAL_S):
-            if stamp is not None and self.session.stamp() != stamp:
+            if has_helped():
                 return
 
     def _advance(self, signal: Signal) -> None:

@@ -49,6 +49,11 @@ class Transport:
         """When bytes last arrived, seconds since the epoch."""
         return self._socket.received_at_s
 
+    @property
+    def close_code(self) -> int | None:
+        """How the connection was closed; None while it is open."""
+        return self._socket.close_code
+
     async def send(self, frame: bytes) -> None:
         try:
             await self._socket.send(frame, text=True)
