@@ -101,7 +101,7 @@ class Daemon:
         self._facts = MachineFacts(machine_key, version("pocketcoder"), tuple(table))
         self._outbox = Outbox()
         self._router = RequestRouter(
-            table, projects=_Roots(registry), log=log, user_id=lambda: self._link.user_id, send=self._outbox.put
+            table, projects=_Roots(registry), log=log, user_id=lambda: self._link.user_id, outbox=self._outbox
         )
         self._link = Link(session, self._outbox, self._registration, self._router.accept)
         registry.on_change(self._link.changed)

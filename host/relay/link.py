@@ -148,7 +148,7 @@ class Link:
             raise
         finally:
             self._transport = None
-            await self.outbox.close()
+            self.outbox.close()
 
     async def _read(self, transport: Transport, calls: RelayCalls) -> None:
         while True:
@@ -168,7 +168,7 @@ class Link:
     async def _stay_registered(self, calls: RelayCalls) -> None:
         """Register, then again whenever something changed or the token is due, for as long as the connection lives."""
         await self._register(calls)
-        await self.outbox.open()
+        self.outbox.open()
         connected_s = self.monotonic_s()
         while True:
             stable_in_s = connected_s + RECONNECT_STABLE_S - self.monotonic_s()

@@ -39,6 +39,16 @@ class Projects(Protocol):
         """Raises ProjectNotFound, or ProjectRootGone when its directory is not there."""
 
 
+class Answers(Protocol):
+    """Where answers go: the outbox."""
+
+    def offer(self, frame: bytes) -> bool:
+        """Queue at once, or not at all."""
+
+    async def put(self, frame: bytes) -> bool:
+        """Queue when there is room."""
+
+
 class RequestRouter:
     """Answers requests; each exactly once to each address it came from.
 
@@ -53,13 +63,13 @@ class RequestRouter:
         projects: Projects,
         log: RequestLog,
         user_id: Callable[[], str],
-        send: Callable[[bytes], Awaitable[object]],
+        outbox: Answers,
     ) -> None:
         self._table = table
         self._projects = projects
         self._log = log
         self._user_id = user_id
-        self._send = send
+        self._outbox = outbox
         self._tasks = TaskSet()
         self._reads = asyncio.Semaphore(MAX_CONCURRENT_READS)
         self._running: dict[tuple[str, str], _RunningRequest] = {}
@@ -96,22 +106,25 @@ class RequestRouter:
         await self._tasks.cancel()
 
     def _refuse(self, request: Envelope, error: ProtocolError) -> None:
-        # Not a task of the bounded set; the frame is small and the outbox never waits for long.
-        refusal = self._send(_addressed(_failure(error), request))
-        asyncio.ensure_future(refusal).add_done_callback(lambda _: None)
+        # Where not even a refusal can be queued, the relay's time-out tells the asker.
+        self._outbox.offer(_addressed(_failure(error), request))
 
     async def _answer(self, request: Envelope) -> None:
         try:
             route = await self._route(request)
             body = await self._parse(request, route)
         except ProtocolError as exc:
-            await self._send(_addressed(_failure(exc), request))
+            await self._outbox.put(_addressed(_failure(exc), request))
+            return
+        except Exception:
+            logger.exception("A request of type %s could not be looked at", request.type)
+            await self._outbox.put(_addressed(Envelope("error", error=unforeseen()), request))
             return
         if route.kind.changes:
             await self._answer_once(request, route, body)
         else:
             async with self._reads:
-                await self._send(_addressed(await self._run(request, route, body), request))
+                await self._outbox.put(_addressed(await self._run(request, route, body), request))
 
     async def _route(self, request: Envelope) -> Route:
         route = self._table.find(request.type)
@@ -158,7 +171,7 @@ class RequestRouter:
                 running.join(request, digest)
                 return
         except ProtocolError as exc:
-            await self._send(_addressed(_failure(exc), request))
+            await self._outbox.put(_addressed(_failure(exc), request))
             return
         # Entered before anything is awaited, so that a second copy always finds the first.
         running = self._running[key] = _RunningRequest(digest, request)
@@ -167,7 +180,7 @@ class RequestRouter:
         finally:
             del self._running[key]
         for asker in running.askers:
-            await self._send(_addressed(answer, asker))
+            await self._outbox.put(_addressed(answer, asker))
 
     async def _remembered(self, key: tuple[str, str], digest: bytes) -> Envelope | None:
         """The answer of an earlier run; None when there was none and the request is now written down."""
@@ -178,6 +191,9 @@ class RequestRouter:
         except DatabaseError as exc:
             logger.error("A request could not be written down. %s", exc.message)
             return _failure(_not_recorded())
+        except Exception:
+            logger.exception("A request could not be written down")
+            return Envelope("error", error=unforeseen())
         if isinstance(begun, Finished):
             return decode_envelope(begun.answer)
         # Running, but not here: its end could not be stored.
@@ -201,8 +217,8 @@ class RequestRouter:
         """Record an end. When that fails the asker still hears what is true now; a retry hears "unknown"."""
         try:
             await change
-        except DatabaseError as exc:
-            logger.error("The end of a request could not be stored. %s", exc.message)
+        except Exception:
+            logger.exception("The end of a request could not be stored")
 
 
 class _RunningRequest:
