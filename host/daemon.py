@@ -216,10 +216,10 @@ class Daemon:
         fs_seqs = await self._registry.fs_seqs()
         return [ProjectStatus.of(project, fs_seqs) for project in self._registry.all()]
 
-    async def add_project(self, path: str, name: str | None) -> ProjectStatus:
+    async def add_project(self, path: str, name: str | None, *, force: bool) -> ProjectStatus:
         if not os.path.isabs(path):
             raise InvalidRequest.of_field("path", "It must be absolute.")
-        return ProjectStatus.of(await self._registry.add(Path(path), name), await self._registry.fs_seqs())
+        return ProjectStatus.of(await self._registry.add(Path(path), name, force=force), await self._registry.fs_seqs())
 
     async def remove_project(self, project_id: str) -> None:
         await self._registry.remove(project_id)

@@ -99,10 +99,10 @@ class _CallbackListener:
 
     def _answer(self, request_line: str) -> tuple[str, str]:
         method, _, rest = request_line.partition(" ")
-        target = urlsplit(rest.partition(" ")[0])
-        query = {name: values[0] for name, values in parse_qs(target.query).items()}
+        path, _, parameters = rest.partition(" ")[0].partition("?")
+        query = {name: values[0] for name, values in parse_qs(parameters).items()}
         state_matches = hmac.compare_digest(query.get("state", "").encode(), self._state.encode())
-        if method != "GET" or target.path != _CALLBACK_PATH or not state_matches or self._callback.done():
+        if method != "GET" or path != _CALLBACK_PATH or not state_matches or self._callback.done():
             return "404 Not Found", _FAILED_PAGE
         if code := query.get("code"):
             self._callback.set_result(code)

@@ -56,6 +56,7 @@ class Session:
         self._now_s = now_s
         self._tokens: StoredTokens | None = None
         self._life_s = 0.0
+        self._shown_refresh_token: str | None = None
         self._refused_refresh_token: str | None = None
         self._must_renew = False
         self._renewing = asyncio.Lock()
@@ -81,6 +82,7 @@ class Session:
             redact(tokens.access_token)
             redact(tokens.refresh_token)
             self._tokens, self._must_renew = tokens, False
+            self._life_s = tokens.expires_at - self._now_s()
         return tokens
 
     def stamp(self) -> object:
@@ -92,8 +94,8 @@ class Session:
         self._must_renew = True
 
     def refused(self) -> None:
-        """The relay refused the refresh token: only a new sign-in helps."""
-        self._refused_refresh_token = self.current().refresh_token
+        """The relay refused the refresh token that it was shown: only a new sign-in helps."""
+        self._refused_refresh_token = self._shown_refresh_token
         logger.error("The relay ended this sign-in. Sign in again with: pocketcoder login")
 
     def renew_in_s(self) -> float:
@@ -101,8 +103,7 @@ class Session:
         if self._must_renew:
             return 0.0
         left_s = self.current().expires_at - self._now_s()
-        life_s = max(self._life_s, left_s)
-        return max(left_s - min(_RENEW_BEFORE_S, life_s * _RENEW_BEFORE_PART), 0.0)
+        return max(left_s - min(_RENEW_BEFORE_S, self._life_s * _RENEW_BEFORE_PART), 0.0)
 
     async def access_token(self, calls: RelayCalls) -> str:
         """A token that is good for a while, renewed over ``calls`` if need be, and stored before it is used.
@@ -113,11 +114,10 @@ class Session:
             if self.renew_in_s() > 0:
                 return self.current().access_token
             old = self.current()
+            self._shown_refresh_token = old.refresh_token
             answer = await calls.call(TokenRefresh(refresh_token=old.refresh_token), Tokens)
             renewed = stored(answer, old.relay_url, now_s=self._now_s())
             if not self._store.renew(old.refresh_token, renewed):
                 return self.current().access_token
-            self._life_s = float(answer.expires_in_s)
-            self._must_renew = False
             logger.info("The access token was renewed; it lives %d s", answer.expires_in_s)
             return self.current().access_token

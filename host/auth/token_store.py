@@ -78,6 +78,13 @@ class TokenStore:
         with self._locked():
             self._write(_with_tokens(self._read(), tokens))
 
+    def sign_out(self) -> bool:
+        """Forget the tokens, keep the machine's key and the relay; return whether somebody was signed in."""
+        with self._locked():
+            content = self._read()
+            self._write(_AuthFile(machine_key=content.machine_key, relay_url=content.relay_url))
+            return content.refresh_token is not None
+
     def renew(self, used_refresh_token: str, tokens: StoredTokens) -> bool:
         """Store renewed tokens, unless someone signed in anew meanwhile; return whether they were stored."""
         with self._locked():

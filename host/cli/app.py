@@ -11,14 +11,16 @@ import msgspec
 import typer
 
 from host.auth.token_store import TokenStore
+from host.cli.exit_codes import INTERRUPTED
 from host.cli.output import errors_for_people, fail, print_table
 from host.cli.projects import Projects, checked, find_project
 from host.cli.status import show_status
-from host.control_plane.client import ControlClient
+from host.control_plane.client import ControlClient, DaemonNotRunning
 from host.control_plane.messages import ProjectsResponse
 from host.core.home import HostPaths, find_paths, prepare_home
 from host.core.instance_lock import holder
 from host.core.settings import DEFAULT_RELAY_URL, Settings, relay_url
+from host.projects.identity import MachineLabel
 
 STOP_TIMEOUT_S: Final = 40.0
 _LOOK_INTERVAL_S: Final = 0.05
@@ -29,6 +31,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+machine = typer.Typer(help="This machine's label and key.", no_args_is_help=True)
+app.add_typer(machine, name="machine")
 
 
 def _show_version(wanted: bool) -> None:
@@ -77,6 +82,23 @@ def login(
 
 
 @app.command()
+def logout() -> None:
+    """Forget who is signed in. The machine keeps its key and its projects.
+
+    Example: pocketcoder logout
+    """
+    with errors_for_people():
+        paths, settings = _surroundings()
+        prepare_home(paths)
+        if not TokenStore(paths.auth_file).sign_out():
+            typer.echo("Nobody was signed in.")
+            return
+        if holder(paths.pid_file) is not None:
+            checked(ControlClient(paths, settings.control_port).request("POST", "/re-register"))
+        typer.echo("Signed out.")
+
+
+@app.command()
 def start(
     foreground: Annotated[bool, typer.Option("--foreground", help="Stay here, log to the terminal.")] = False,
 ) -> None:
@@ -102,14 +124,14 @@ def start(
 
 
 @app.command()
-def stop() -> None:
+def stop(force: Annotated[bool, typer.Option("--force", help="Don't wait for what it is doing.")] = False) -> None:
     """Stop the daemon; what it is doing gets up to 30 seconds to end.
 
-    Example: pocketcoder stop
+    Example: pocketcoder stop --force
     """
     with errors_for_people():
         paths, settings = _surroundings()
-        checked(ControlClient(paths, settings.control_port).request("POST", "/stop", {}))
+        checked(ControlClient(paths, settings.control_port).request("POST", "/stop", {"force": force}))
         deadline_s = time.monotonic() + STOP_TIMEOUT_S
         while (pid := holder(paths.pid_file)) is not None:
             if time.monotonic() > deadline_s:
@@ -131,13 +153,14 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print what /sta
 def add(
     path: Annotated[Path, typer.Argument(help="A directory.")],
     name: Annotated[str | None, typer.Option(help="What to call it; else the directory's name.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Allow your home directory and what is around it.")] = False,
 ) -> None:
     """Let the phone work in a directory.
 
     Example: pocketcoder add . --name myapp
     """
     with errors_for_people():
-        project = _projects().add(Path(os.path.abspath(path.expanduser())), name)
+        project = _projects().add(Path(os.path.abspath(path.expanduser())), name, force=force)
         typer.echo(f"Added {project.name} ({project.project_id}): {project.path}")
 
 
@@ -168,6 +191,61 @@ def projects(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")
             print_table(("Name", "Path", "Id"), [(each.name, each.path, each.project_id) for each in found])
         else:
             typer.echo("There are no projects yet. Add one with: pocketcoder add PATH", err=True)
+
+
+@app.command()
+def logs(
+    tail: Annotated[int, typer.Option("--tail", min=0, help="How many of the last lines.")] = 50,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on with what is logged from now on.")] = False,
+) -> None:
+    """Show the daemon's log.
+
+    Example: pocketcoder logs --tail 100 -f
+    """
+    from host.cli.logs import follow_log, last_lines  # noqa: PLC0415 - only here
+
+    with errors_for_people():
+        path = find_paths(os.environ).log_file
+        try:
+            lines, position = last_lines(path, tail)
+            for line in lines:
+                typer.echo(line)
+            if follow:
+                follow_log(path, position, typer.echo)
+        except FileNotFoundError:
+            fail("There is no log yet. Start the daemon with: pocketcoder start")
+        except KeyboardInterrupt:
+            raise typer.Exit(INTERRUPTED) from None
+
+
+@machine.command("show")
+def machine_show() -> None:
+    """Show this machine's label and key.
+
+    Example: pocketcoder machine show
+    """
+    with errors_for_people():
+        paths, _ = _surroundings()
+        prepare_home(paths)
+        typer.echo(f"Label  {MachineLabel(paths.machine_label).read()}")
+        typer.echo(f"Key    {TokenStore(paths.auth_file).machine_key()}")
+
+
+@machine.command("label")
+def machine_label(text: Annotated[str, typer.Argument(help="1 to 100 characters.")]) -> None:
+    """Name this machine, as the phone shows it.
+
+    Example: pocketcoder machine label "The tower under my desk"
+    """
+    with errors_for_people():
+        paths, settings = _surroundings()
+        prepare_home(paths)
+        try:
+            answer = ControlClient(paths, settings.control_port).request("POST", "/machine-label", {"label": text})
+            label = str(msgspec.json.decode(checked(answer).body)["label"])
+        except DaemonNotRunning:
+            label = MachineLabel(paths.machine_label).write(text)
+        typer.echo(f"This machine is now called {label}.")
 
 
 def _wake(paths: HostPaths, settings: Settings, pid: int) -> None:

@@ -41,11 +41,11 @@ class Projects:
             return self._offline(offline)
         return msgspec.json.decode(answer.body, type=ProjectsResponse).projects
 
-    def add(self, path: Path, name: str | None) -> ProjectStatus:
+    def add(self, path: Path, name: str | None, *, force: bool) -> ProjectStatus:
         async def offline(registry: ProjectRegistry) -> ProjectStatus:
-            return ProjectStatus.of(await registry.add(path, name), await registry.fs_seqs())
+            return ProjectStatus.of(await registry.add(path, name, force=force), await registry.fs_seqs())
 
-        answer = self._ask("POST", "/projects", {"path": os.fspath(path), "name": name})
+        answer = self._ask("POST", "/projects", {"path": os.fspath(path), "name": name, "force": force})
         if answer is None:
             return self._offline(offline)
         return msgspec.json.decode(answer.body, type=ProjectStatus)

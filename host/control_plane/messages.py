@@ -25,6 +25,7 @@ class MachineLabelRequest(Request):
 class AddProjectRequest(Request):
     path: Annotated[str, Field(min_length=1, max_length=MAX_PATH_BYTES)]
     name: ShortText | None = None
+    force: bool = False
 
 
 class RelayStatus(msgspec.Struct, frozen=True, rename="camel", kw_only=True):

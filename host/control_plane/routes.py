@@ -41,7 +41,7 @@ class DaemonControl(Protocol):
 
     async def projects(self) -> list[ProjectStatus]: ...
 
-    async def add_project(self, path: str, name: str | None) -> ProjectStatus: ...
+    async def add_project(self, path: str, name: str | None, *, force: bool) -> ProjectStatus: ...
 
     async def remove_project(self, project_id: str) -> None: ...
 
@@ -110,7 +110,7 @@ class Routes:
 
     async def _add_project(self, body: bytes) -> Reply:
         request = parse_request(AddProjectRequest, body)
-        return _ok(await self._control.add_project(request.path, request.name))
+        return _ok(await self._control.add_project(request.path, request.name, force=request.force))
 
     async def _remove_project(self, project_id: str) -> Reply:
         await self._control.remove_project(project_id)

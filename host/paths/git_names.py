@@ -27,7 +27,7 @@ def is_under_git(parts: Iterable[bytes]) -> bool:
     return any(is_git_name(part) for part in parts)
 
 
-def refuse_under_git(parts: Iterable[bytes]) -> None:
-    """Raises InvalidRequest for a path that nothing may write."""
+def refuse_under_git(parts: Iterable[bytes], field: str = "path") -> None:
+    """Raises InvalidRequest, naming ``field``, for a path that nothing may write."""
     if is_under_git(parts):
-        raise InvalidRequest.of_field("path", "It lies in .git, which can be read but not written. Use git for that.")
+        raise InvalidRequest.of_field(field, "It lies in .git, which can be read but not written. Use git for that.")

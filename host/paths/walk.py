@@ -11,12 +11,15 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self
 
+from host.paths.durable import sync_directory
 from host.paths.relative import RelativePath, leaves_root, unescaped_name
 
 # What Linux allows in one look-up.
 MAX_LINKS: Final = 40
 # Each level holds a descriptor.
 MAX_DEPTH: Final = 256
+# In bytes, on every file system of note.
+_MAX_NAME_BYTES: Final = 255
 
 _NEW_DIRECTORY_MODE: Final = 0o777
 _ENTER: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -29,12 +32,14 @@ class Walk:
     """One path's way below ``root``, an open directory that stays the caller's.
 
     ``go`` raises OutsideProjectRoot where a link leads out, OSError where the way ends.
-    Leaving the context closes every directory that was entered.
+    Leaving the context closes every directory that was entered. The last component is
+    followed too if it is a link, unless ``follows_last`` is false.
     """
 
-    def __init__(self, root: int, path: RelativePath) -> None:
+    def __init__(self, root: int, path: RelativePath, *, follows_last: bool = True) -> None:
         self._root = root
         self._path = path
+        self._follows_last = follows_last
         self._entered: list[tuple[bytes, int]] = []
         self._ahead: deque[_Step] = deque((part, unescaped_name(part)) for part in path.parts)
         self._links = 0
@@ -64,6 +69,11 @@ class Walk:
         return (*(name for name, _ in self._entered), *(name for name, _ in self._ahead))
 
     @property
+    def directories(self) -> tuple[int, ...]:
+        """Every directory on the way, the root first."""
+        return (self._root, *(descriptor for _, descriptor in self._entered))
+
+    @property
     def is_short(self) -> bool:
         """Whether directories on the way to ``name`` are missing."""
         return len(self._ahead) > 1
@@ -78,16 +88,21 @@ class Walk:
                 self._go_back()
             elif len(self._ahead) > 1:
                 self._enter_or_expand(name)
-            elif not self._expand(name):
+            elif not (self._follows_last and self._expand(name)):
                 self._ahead[0] = (name, None)
                 return
 
-    def make_missing(self, umask: int) -> None:
-        """Make the directories that ``go`` missed, and enter them."""
-        if any(name in {b".", b".."} for name, _ in self._ahead):
+    def make_missing(self, umask: int, *, with_last: bool = False) -> None:
+        """Make the directories that ``go`` missed, and enter them; ``name`` itself only ``with_last``.
+
+        What can't be made for its names or its depth is refused before anything is made.
+        """
+        names = [name for name, _ in self._ahead]
+        if any(name in {b".", b".."} for name in names):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-        while self.is_short:
-            name = self._ahead[0][0]
+        if len(self._entered) + len(names) > MAX_DEPTH or any(len(name) > _MAX_NAME_BYTES for name in names):
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+        for name in names if with_last else names[:-1]:
             with suppress(FileExistsError):
                 self._make(name, umask)
             self._enter(name)
@@ -123,6 +138,7 @@ class Walk:
     def _make(self, name: bytes, umask: int) -> None:
         mode = _NEW_DIRECTORY_MODE & ~umask
         os.mkdir(name, mode, dir_fd=self.directory)
+        sync_directory(self.directory)
         made = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.directory)
         try:
             # Adds what the process's own umask took; a set-group-ID bit that was inherited stays.

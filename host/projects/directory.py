@@ -29,6 +29,15 @@ def real_directory(path: Path) -> Path:
     return real_path
 
 
+def refuse_too_wide(real_path: Path, user_home: Path) -> None:
+    """Raises InvalidRequest for the user's home directory and what is around it: keys, mail, everything."""
+    if real_path == user_home or real_path in user_home.parents:
+        raise InvalidRequest(
+            f"{shown_path(real_path)} holds everything of yours, not one project, and the phone could change all "
+            "of it. Choose the directory of a project; if you mean it, say so with --force."
+        )
+
+
 def _resolve(path: Path) -> Path:
     try:
         real_path = Path(os.path.realpath(path, strict=True))

@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import os
 import secrets
 import time
 from collections.abc import Callable, Coroutine, Iterable
@@ -14,7 +15,7 @@ from host.core.tasks import TaskSet
 from host.db import projects as table
 from host.db.database import Database
 from host.db.projects import Project
-from host.projects.directory import real_directory
+from host.projects.directory import real_directory, refuse_too_wide
 from host.projects.naming import check_label, default_name, shown_path
 from host.projects.nesting import Overlap, find_overlap
 from host.protocol.errors import InvalidRequest, ProjectNesting, ProjectNotFound
@@ -38,7 +39,9 @@ class ProjectRegistry:
         *,
         clock: Clock = time.time,
         new_id: Callable[[], str] = new_project_id,
+        user_home: Callable[[], str] = lambda: os.path.realpath(os.path.expanduser("~")),
     ) -> None:
+        self._user_home = user_home
         self._database = database
         self._projects = {project.project_id: project for project in projects}
         self._clock = clock
@@ -58,11 +61,12 @@ class ProjectRegistry:
         """``listener`` is called after projects were added, removed or read again; not for ``last_opened_at``."""
         self._listeners.append(listener)
 
-    async def add(self, path: Path, name: str | None = None) -> Project:
+    async def add(self, path: Path, name: str | None = None, *, force: bool = False) -> Project:
         """Register a directory by its real path; one that is registered is returned as it is.
 
-        ``path`` is absolute. Raises FileNotFound, FileAccessFailed, InvalidRequest (not a
-        directory, a wrong name, too many projects) or ProjectNesting.
+        ``path`` is absolute; ``force`` allows the user's home and what is around it. Raises
+        FileNotFound, FileAccessFailed, InvalidRequest (not a directory, too wide, a wrong name,
+        too many projects) or ProjectNesting.
         """
         label = None if name is None else check_label("name", name)
         real_path = await asyncio.to_thread(real_directory, path)
@@ -70,6 +74,8 @@ class ProjectRegistry:
             overlap = await asyncio.to_thread(find_overlap, real_path, tuple(self._projects.values()))
             if overlap is not None:
                 return _same_or_refused(real_path, overlap)
+            if not force:
+                refuse_too_wide(real_path, Path(self._user_home()))
             if len(self._projects) >= MAX_PROJECTS:
                 raise InvalidRequest(f"This machine has {MAX_PROJECTS} projects already. Remove one first.")
             now = rfc3339(self._clock())

@@ -42,6 +42,8 @@ REMEMBERED_REQUESTS_S: Final = 24 * 3600
 # What one machine may register
 MAX_PROJECTS: Final = 500
 MAX_LABEL_CHARS: Final = 100
+MAX_WARNINGS: Final = 50
+MAX_WARNING_CHARS: Final = 1000
 
 # Files
 MAX_READ_BYTES: Final = 10 * MIB

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from host.core.settings import Settings
-from host.protocol.limits import PROTOCOL_VERSION
+from host.protocol.limits import MAX_WARNING_CHARS, MAX_WARNINGS, PROTOCOL_VERSION
 from host.protocol.messages.system import Capabilities, DaemonRegister, Machine, RegisteredProject
 
 
@@ -32,7 +32,8 @@ def find_capabilities(settings: Settings, warnings: tuple[str, ...] = ()) -> Cap
         has_git=has_git,
         has_claude=has_claude,
         claude_store_found=(Path.home() / ".claude" / "projects").is_dir(),
-        warnings=(*warnings, *missing),
+        # They may name long paths, and must not keep the machine from registering.
+        warnings=tuple(_cut(warning) for warning in (*missing, *warnings)[:MAX_WARNINGS]),
     )
 
 
@@ -59,3 +60,7 @@ def build_registration(
         capabilities=capabilities,
         projects=projects,
     )
+
+
+def _cut(warning: str) -> str:
+    return warning if len(warning) <= MAX_WARNING_CHARS else f"{warning[: MAX_WARNING_CHARS - 1]}…"

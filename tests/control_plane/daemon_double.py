@@ -50,7 +50,7 @@ class RecordingDaemon:
     async def projects(self) -> list[ProjectStatus]:
         return [PROJECT]
 
-    async def add_project(self, path: str, name: str | None) -> ProjectStatus:
+    async def add_project(self, path: str, name: str | None, *, force: bool) -> ProjectStatus:
         self.calls.append(("add", path, name))
         if path == "/src/app/inner":
             raise ProjectNesting("The directory lies in the project app. Add another one.")

@@ -5,11 +5,12 @@ from typing import Annotated, ClassVar
 import msgspec
 from pydantic import Field
 
-from host.protocol.limits import MAX_LABEL_CHARS, MAX_PROJECTS
+from host.protocol.limits import MAX_LABEL_CHARS, MAX_PROJECTS, MAX_WARNING_CHARS, MAX_WARNINGS
 from host.protocol.messages.auth import Secret
 from host.protocol.messages.base import Event, Request, Response, WireModel
 
 ShortText = Annotated[str, Field(max_length=255)]
+WarningText = Annotated[str, Field(max_length=MAX_WARNING_CHARS)]
 Identifier = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_.:-]+$")]
 Sequence = Annotated[int, Field(ge=0, le=2**53)]
 
@@ -29,7 +30,7 @@ class Capabilities(WireModel):
     has_claude: bool
     claude_version: ShortText | None = None
     claude_store_found: bool
-    warnings: Annotated[tuple[ShortText, ...], Field(max_length=50)] = ()
+    warnings: Annotated[tuple[WarningText, ...], Field(max_length=MAX_WARNINGS)] = ()
 
 
 class RegisteredProject(WireModel):
