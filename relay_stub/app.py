@@ -51,7 +51,10 @@ async def _serve(
 ) -> web.WebSocketResponse:
     config = request.app[_RELAY].config
     response = web.WebSocketResponse(
-        heartbeat=config.heartbeat_interval_s, max_msg_size=max_frame_bytes, compress=False, decode_text=False
+        heartbeat=config.heartbeat_interval_s,
+        max_msg_size=max_frame_bytes + 1,  # aiohttp refuses what is as long as its limit.
+        compress=False,
+        decode_text=False,
     )
     # aiohttp waits for half the interval, which cannot be set; any byte that arrives counts, as the contract has it.
     response._pong_heartbeat = config.heartbeat_timeout_s

@@ -70,7 +70,9 @@ class RelayClient:
         timeout = aiohttp.ClientTimeout(total=None, connect=_CONNECT_TIMEOUT_S)
         async with aiohttp.ClientSession(timeout=timeout) as http:
             try:
-                socket = await http.ws_connect(f"{relay_url}{path}", max_msg_size=MAX_FRAME_BYTES, heartbeat=20)
+                # aiohttp refuses what is as long as its limit.
+                limit_bytes = MAX_FRAME_BYTES + 1
+                socket = await http.ws_connect(f"{relay_url}{path}", max_msg_size=limit_bytes, heartbeat=20)
             except (aiohttp.ClientError, OSError, TimeoutError) as exc:
                 message = f"No relay answers at {relay_url}. Start one with: pocketcoder-relay serve"
                 raise ClientError(message) from exc

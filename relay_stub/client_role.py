@@ -102,12 +102,11 @@ class ClientRole:
 
     def _join_or_leave(self, envelope: Envelope) -> None:
         project_id = routing.project_of(envelope)
-        if self.connection.relay.registrations.machine_of_project(self._user_id, project_id) is None:
+        if envelope.type == ProjectLeave.wire_type and project_id in self._joined:
+            self._joined.pop(project_id)()  # Also a project that was removed on its machine since.
+        elif self.connection.relay.registrations.machine_of_project(self._user_id, project_id) is None:
             raise ProjectNotFound
-        if envelope.type == ProjectLeave.wire_type:
-            if unsubscribe := self._joined.pop(project_id, None):
-                unsubscribe()
-        elif project_id not in self._joined:
+        elif envelope.type == ProjectJoin.wire_type and project_id not in self._joined:
             if len(self._joined) >= MAX_JOINED_PROJECTS:
                 raise RateLimited(f"Over {MAX_JOINED_PROJECTS} projects are joined. Leave some first.")
             subject = subjects.project(self._user_id, project_id)
@@ -133,7 +132,7 @@ class ClientRole:
             self._send(routing.for_client(envelope))
 
     def _happened(self, envelope: Envelope) -> None:
-        """An event of a joined project; the asker of a streamed one has it already."""
+        """An event for several connections; the asker of a streamed one has it already."""
         if envelope.reply_to != self.connection.id:
             self._send(routing.for_client(envelope))
 
@@ -142,7 +141,7 @@ class ClientRole:
         if envelope.type == routing.MACHINE_LOST and envelope.machine_key is not None:
             self._pending.machine_lost(envelope.machine_key)
         else:
-            self._send(routing.for_client(envelope))
+            self._happened(envelope)
 
     def _send(self, envelope: Envelope) -> None:
         self.connection.socket.send(envelope)

@@ -32,10 +32,10 @@ class PeerSocket:
         self._queue: deque[bytes] = deque()
         self._queued_bytes = 0
         self._filled = asyncio.Event()
-        self._closing = asyncio.Event()
         self._loop = asyncio.get_running_loop()
+        self._closing: asyncio.Future[None] = self._loop.create_future()
         self._last_taken_s = self._loop.time()
-        self._bad_frames: deque[float] = deque(maxlen=MAX_BAD_FRAMES)
+        self._bad_frames: list[float] = []
         self._close_code: int | None = None
 
     @property
@@ -69,48 +69,53 @@ class PeerSocket:
         if self._close_code is None:
             self._close_code = code
             self._filled.set()
-            self._closing.set()
+            self._closing.set_result(None)
 
     async def run(self, serve: Coroutine[Any, Any, None]) -> None:
         """Run ``serve``, which reads, beside the writer, until either side ends; then close the socket."""
         reader = asyncio.create_task(serve)
         writer = asyncio.create_task(self._write())
-        closing = asyncio.create_task(self._closing.wait())
-        tasks = (reader, writer, closing)
         try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((reader, writer, self._closing), return_when=asyncio.FIRST_COMPLETED)
             if reader.done() and not reader.cancelled() and (fault := reader.exception()):
                 logger.error("A connection's handler failed", exc_info=fault)
             self.close(CloseCode.GOING_AWAY)
             await asyncio.wait({writer}, timeout=_CLOSE_TIMEOUT_S)
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await _end(reader)
             await self._shut()
+            await _end(writer)
 
     async def _write(self) -> None:
         """Send what is queued, until the socket is to be closed and all is sent."""
         with suppress(ConnectionError):
-            while self._close_code != CloseCode.OVERLOADED:
-                if self._queue:
-                    frame = self._queue.popleft()
-                    await self._response.send_frame(frame, WSMsgType.TEXT)
-                    self._queued_bytes -= len(frame)
-                    self._last_taken_s = self._loop.time()
-                elif self.is_closing:
+            while True:
+                await self._send_queued()
+                if self.is_closing:
                     return
-                else:
-                    self._filled.clear()
-                    await self._filled.wait()
+                self._filled.clear()
+                await self._filled.wait()
+
+    async def _send_queued(self) -> None:
+        # Apart from the waiting, so that an idle connection does not keep its last frame alive.
+        while self._queue and self._close_code != CloseCode.OVERLOADED:
+            frame = self._queue.popleft()
+            await self._response.send_frame(frame, WSMsgType.TEXT)
+            self._queued_bytes -= len(frame)
+            self._last_taken_s = self._loop.time()
 
     async def _shut(self) -> None:
         """Close the socket, within a bound, however the peer behaves."""
-        with suppress(TimeoutError, ConnectionError):
-            async with asyncio.timeout(_CLOSE_TIMEOUT_S):
-                await self._response.close(code=self._close_code or CloseCode.GOING_AWAY)
-        if (transport := self._request.transport) is not None:
-            transport.close()
+        transport = self._request.transport
+        # All who wait to write share one future of aiohttp's: where one is cancelled, all are. So this is a
+        # task of its own, and the writer is ended only after it.
+        shutting = asyncio.create_task(self._response.close(code=self._close_code or CloseCode.GOING_AWAY))
+        try:
+            await asyncio.wait({shutting}, timeout=_CLOSE_TIMEOUT_S)
+        finally:
+            if transport is not None:
+                transport.abort()  # Closing it would wait, for ever, for a peer that does not read.
+            await _end(shutting)
 
     async def envelopes(self) -> AsyncIterator[Envelope | NotAMessage | InvalidEnvelope]:
         """Yield what the peer sends, also what is wrong with it, until the connection ends."""
@@ -129,7 +134,12 @@ class PeerSocket:
 
     def _bad(self, fault: NotAMessage) -> NotAMessage:
         now_s = self._loop.time()
-        self._bad_frames.append(now_s)
+        self._bad_frames = [*self._bad_frames[1 - MAX_BAD_FRAMES :], now_s]
         if len(self._bad_frames) == MAX_BAD_FRAMES and now_s - self._bad_frames[0] <= BAD_FRAME_WINDOW_S:
             self.close(CloseCode.NOT_PROTOCOL)
         return fault
+
+
+async def _end(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
