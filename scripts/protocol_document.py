@@ -79,11 +79,10 @@ def _model_members(model: type, shapes: dict[str, type]) -> Iterator[str]:
     if issubclass(model, BaseModel):
         for info in model.model_fields.values():
             yield _member(info.alias or "", not info.is_required(), info.annotation, shapes, _bounds(info))
-    else:
+    elif issubclass(model, msgspec.Struct):
         for field in msgspec.structs.fields(model):
-            kind = _ENCODED.get((model.__name__, field.encode_name))
-            optional = msgspec.UNSET is field.default or field.type != _without_unset(field.type)
-            yield _member(field.encode_name, optional, kind or field.type, shapes, "")
+            kind = _ENCODED.get((model.__name__, field.encode_name), field.type)
+            yield _member(field.encode_name, msgspec.UnsetType in get_args(field.type), kind, shapes, "")
 
 
 def _member(name: str, is_optional: bool, kind: Any, shapes: dict[str, type], bounds: str) -> str:
@@ -107,12 +106,6 @@ def _type(kind: Any, shapes: dict[str, type]) -> str:
         return " or ".join(_type(part, shapes) for part in parts)
     shapes[kind.__name__] = kind
     return str(kind.__name__)
-
-
-def _without_unset(kind: Any) -> Any:
-    if msgspec.UnsetType not in get_args(kind):
-        return kind
-    return None
 
 
 def _bounds(info: FieldInfo) -> str:

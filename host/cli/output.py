@@ -43,6 +43,9 @@ def errors_for_people() -> Iterator[None]:
         fail(str(exc), NOT_RUNNING)
     except _FOR_PEOPLE as exc:
         fail(str(exc))
+    except OSError as exc:
+        where = f" {exc.filename}" if exc.filename else ""
+        fail(f"The system refused{where}: {exc.strerror}. Check the disk's space and the permissions.")
 
 
 def print_table(headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:

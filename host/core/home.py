@@ -4,14 +4,17 @@
 ``dataclasses`` and ``typing`` alone would cost as much as the interpreter's own start.
 """
 
+import contextlib
 import os
 import stat
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 PRIVATE_DIRECTORY = 0o700
 PRIVATE_FILE = 0o600
+LEFTOVER_AGE_S = 60.0
 
 
 class HomeError(Exception):
@@ -87,6 +90,7 @@ def prepare_home(paths: HostPaths) -> list[str]:
             warnings += _prepare_directory(directory)
         for file in _our_files(paths):
             warnings += _make_file_private(file)
+        _remove_leftovers(paths.home)
     except OSError as exc:
         raise HomeError(
             f"The directory {paths.home} could not be prepared. Check that its disk has space and that you may write "
@@ -165,6 +169,14 @@ def _make_file_private(file: Path) -> list[str]:
         return []
     file.chmod(PRIVATE_FILE)
     return [_mended(f"The file {file}", found, PRIVATE_FILE)]
+
+
+def _remove_leftovers(home: Path) -> None:
+    """What a killed ``write_private`` left; a younger one may still be at work."""
+    for leftover in home.glob(".*.tmp"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - leftover.lstat().st_mtime > LEFTOVER_AGE_S:
+                leftover.unlink()
 
 
 def _require_own(path: Path, found: os.stat_result) -> None:

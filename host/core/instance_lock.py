@@ -83,7 +83,7 @@ def holder(path: Path, *, sleep: Callable[[float], None] = time.sleep) -> int | 
     for _ in range(_ATTEMPTS):
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         try:
             if _try_lock(descriptor, exclusive=False):

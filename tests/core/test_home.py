@@ -163,3 +163,15 @@ def test_finding_the_home_imports_nothing_heavy() -> None:
     loaded = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True)
 
     assert {"platformdirs", "dataclasses", "typing", "asyncio", "msgspec"}.isdisjoint(loaded.stdout.split())
+
+
+def test_what_a_killed_write_left_is_removed_and_one_at_work_is_spared(tmp_path: Path) -> None:
+    paths = HostPaths(tmp_path / "home")
+    prepare_home(paths)
+    old, young = paths.home / ".auth.json.0123.tmp", paths.home / ".auth.json.4567.tmp"
+    for leftover in (old, young):
+        leftover.write_bytes(b"secret")
+    os.utime(old, (0, 0))
+    prepare_home(paths)
+    assert not old.exists()
+    assert young.exists()

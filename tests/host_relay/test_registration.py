@@ -1,0 +1,57 @@
+from pathlib import Path
+
+import pytest
+
+from host.core.settings import Settings
+from host.protocol.limits import PROTOCOL_VERSION
+from host.relay.registration import find_capabilities
+from tests.support.host import registration_with
+
+
+def program(directory: Path, name: str) -> Path:
+    path = directory / name
+    path.write_text("#!/bin/sh\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_a_registration_says_what_the_contract_asks_for() -> None:
+    registration = registration_with("access-1", label="desk").model_dump(by_alias=True, exclude_none=True)
+
+    assert registration["protocolVersion"] == PROTOCOL_VERSION
+    assert registration["token"] == "access-1"
+    assert registration["machine"]["label"] == "desk"
+    assert set(registration["machine"]) == {"label", "hostname", "platform", "arch", "daemonVersion"}
+    assert set(registration["capabilities"]) == {"hasGit", "hasClaude", "claudeStoreFound", "warnings"}
+
+
+def test_what_is_installed_is_found_on_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    nothing = find_capabilities(Settings())
+    assert (nothing.has_git, nothing.has_claude, nothing.claude_store_found) == (False, False, False)
+    assert nothing.warnings == ("git was not found. Install it to see and make changes from the phone.",)
+    program(tmp_path, "git")
+    program(tmp_path, "claude")
+    (tmp_path / ".claude" / "projects").mkdir(parents=True)
+
+    found = find_capabilities(Settings())
+    assert (found.has_git, found.has_claude, found.claude_store_found) == (True, True, True)
+    assert found.warnings == ()
+
+
+def test_the_agents_program_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    elsewhere = program(tmp_path, "another-claude")
+
+    assert find_capabilities(Settings(claude_path=str(elsewhere))).has_claude
+    assert not find_capabilities(Settings(claude_path=str(tmp_path / "missing"))).has_claude
+
+
+def test_warnings_of_any_length_and_number_never_keep_the_machine_from_registering() -> None:
+    long = f"The directory /{'x' * 4000} had mode 0755; it was changed to 0700."
+
+    capabilities = find_capabilities(Settings(), (long,) * 100)
+
+    assert capabilities.warnings[0].startswith("The directory /xxx")
+    assert capabilities.warnings[0].endswith("…")
