@@ -86,7 +86,7 @@ class ClientRole:
         relay, user_id = self.connection.relay, self._user_id
         machine_key = routing.machine_of(
             envelope,
-            machine_of_project=lambda project_id: relay.registrations.machine_of_project(user_id, project_id),
+            machine_of_project=self._machine_of_project,
             is_known_machine=lambda key: relay.registrations.machine(user_id, key) is not None,
             is_connected=lambda key: relay.presence.is_connected(user_id, key),
         )
@@ -100,11 +100,14 @@ class ClientRole:
         stamped = routing.stamp(envelope, connection_id=self.connection.id, device=self._device)
         relay.bus.publish(subjects.machine(user_id, machine_key), stamped)
 
+    def _machine_of_project(self, project_id: str) -> str | None:
+        return self.connection.relay.registrations.machine_of_project(self._user_id, project_id)
+
     def _join_or_leave(self, envelope: Envelope) -> None:
         project_id = routing.project_of(envelope)
         if envelope.type == ProjectLeave.wire_type and project_id in self._joined:
             self._joined.pop(project_id)()  # Also a project that was removed on its machine since.
-        elif self.connection.relay.registrations.machine_of_project(self._user_id, project_id) is None:
+        elif routing.owner_of_project(envelope, self._machine_of_project) is None:
             raise ProjectNotFound
         elif envelope.type == ProjectJoin.wire_type and project_id not in self._joined:
             if len(self._joined) >= MAX_JOINED_PROJECTS:

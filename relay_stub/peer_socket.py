@@ -19,6 +19,7 @@ from host.protocol.limits import BAD_FRAME_WINDOW_S, MAX_BAD_FRAMES, MAX_QUEUED_
 logger = logging.getLogger(__name__)
 
 _CLOSE_TIMEOUT_S: Final = 2.0
+_BURST_FRAMES: Final = 64
 # A peer whose queue is full and that took nothing for this long is no reader any more.
 _STALLED_S: Final = 10.0
 
@@ -122,6 +123,9 @@ class PeerSocket:
         async for message in self._response:
             if self.is_closing:
                 return
+            if len(self._queue) > _BURST_FRAMES:
+                # Who asks faster than the answers are written lets the writer go first.
+                await asyncio.sleep(0)
             if message.type is WSMsgType.BINARY:
                 yield self._bad(NotAMessage())
             elif message.type is WSMsgType.TEXT:

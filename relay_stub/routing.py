@@ -87,19 +87,30 @@ def _known_machine(
     envelope: Envelope, machine_of_project: Callable[[str], str | None], is_known_machine: Callable[[str], bool]
 ) -> str:
     if envelope.session_id is not None:
-        owner = machine_of_project(envelope.session_id)
+        owner = owner_of_project(envelope, machine_of_project)
         if owner is not None:
-            if envelope.machine_key not in (None, owner):
-                raise InvalidRequest.of_field("machineKey", "The project is on another machine.")
             return owner
         if needs_project(envelope.type):
             raise ProjectNotFound
+    elif needs_machine(envelope.type) and envelope.machine_key is None:
+        raise InvalidRequest.of_field("machineKey", "This type needs the key of a machine.")
     elif envelope.machine_key is not None:
         if is_known_machine(envelope.machine_key):
             return envelope.machine_key
         if needs_machine(envelope.type):
             raise MachineOffline
     raise Unsupported("The relay does not offer this type of message.")
+
+
+def owner_of_project(envelope: Envelope, machine_of_project: Callable[[str], str | None]) -> str | None:
+    """The machine of the project that a request names, None for no project of this user's.
+
+    Raises InvalidRequest when the request names another machine beside it.
+    """
+    owner = machine_of_project(envelope.session_id or "")
+    if owner is not None and envelope.machine_key not in (None, owner):
+        raise InvalidRequest.of_field("machineKey", "The project is on another machine.")
+    return owner
 
 
 def needs_machine(wire_type: str) -> bool:

@@ -44,11 +44,12 @@ async def test_a_stop_waits_for_running_writes_and_no_outcome_is_unknown(bench: 
     async def write_until_refused(phone: RelayClient, writer: int) -> None:
         for number in itertools.count():
             path = f"file-{writer}-{number}"
-            asking = phone.request("fs_write", write_of(path), session_id=project_id, request_id=path)
-            (result,) = await asyncio.gather(asking, return_exceptions=True)
-            outcomes[path] = outcome(result)
-            if outcomes[path] != "done":
+            try:
+                await phone.request("fs_write", write_of(path), session_id=project_id, request_id=path)
+            except RequestFailed as refusal:
+                outcomes[path] = refusal.error.code
                 return
+            outcomes[path] = "done"
 
     async with RelayClient.sign_in(relay.url, "ada") as phone, asyncio.timeout(50), asyncio.TaskGroup() as group:
         for writer in range(WRITERS):

@@ -1,9 +1,7 @@
-"""Who may speak, and for how long: docs/protocol.md, "Connections" and "Authentication"."""
+"""Who may speak at all: docs/protocol.md, "Connections" and "Authentication"."""
 
 import asyncio
 import base64
-import time
-from datetime import datetime
 from pathlib import Path
 
 import aiohttp
@@ -12,42 +10,25 @@ import pytest
 
 from host.protocol.messages.auth import HOST_CLIENT_ID, AuthExchange, Tokens
 from host.protocol.messages.base import encode_payload
-from relay_stub.client import Message, RelayClient, authorize
+from relay_stub.client import RelayClient, authorize
 from relay_stub.config import RelayConfig
 from tests.support.relay import (
     CLIENT_PATH,
     DAEMON_PATH,
-    ScriptedDaemon,
+    RawSocket,
     answer_to,
+    assert_closed_as_unauthorized,
     close_code,
     error_of,
     frame,
+    hello,
+    masked,
     next_message,
     registration,
+    reuse_first_refresh_token,
     running_relay,
-    settled,
     sign_in,
 )
-
-UNAUTHORIZED = {"code": "UNAUTHORIZED", "message": "Not authenticated. Sign in again."}
-
-
-def hello(token: object, *, request_id: str = "hello", version: object = 1) -> bytes:
-    return frame("client_hello", requestId=request_id, payload={"protocolVersion": version, "token": token})
-
-
-def refresh(tokens: Tokens) -> Message:
-    return {"refreshToken": tokens.refresh_token}
-
-
-async def assert_closed_as_unauthorized(peer: RelayClient, *, request_id: str | None = None) -> None:
-    """The one error of the contract, then its close code, and nothing else."""
-    expected: Message = {"type": "error", "error": UNAUTHORIZED}
-    if request_id is not None:
-        expected["requestId"] = request_id
-    assert await next_message(peer) == expected
-    assert await close_code(peer) == 4401
-    assert peer.events.empty()
 
 
 def test_the_times_are_the_contracts(tmp_path: Path) -> None:
@@ -129,11 +110,15 @@ async def test_before_the_hello_also_nonsense_is_unauthorized(relay_url: str) ->
 
 
 async def test_nothing_is_done_for_what_a_stranger_sends_after_a_refused_message(relay_url: str) -> None:
-    tokens = await sign_in(relay_url, "alice")
-    async with RelayClient.connect(relay_url) as stranger:
-        await stranger.send_raw(frame("machines_list", requestId="r1"))
-        await stranger.send_raw(hello(tokens.access_token))
-        await assert_closed_as_unauthorized(stranger, request_id="r1")
+    host = await sign_in(relay_url, "alice", client_id=HOST_CLIENT_ID)
+    refused = frame("machines_list", requestId="r1")
+    register = frame("daemon_register", requestId="r2", payload=registration(host.access_token))
+    async with RawSocket.connect(relay_url, DAEMON_PATH) as stranger:
+        stranger.writer.write(masked(refused) + masked(register))
+        assert (await stranger.receive_message())["requestId"] == "r1"
+        assert await stranger.read_to_close() == 4401
+    async with RelayClient.sign_in(relay_url, "alice") as client:
+        assert client.welcome["machines"] == []
 
 
 async def test_every_bad_token_is_refused_with_the_same_bytes(tmp_path: Path, relay_url: str) -> None:
@@ -194,73 +179,6 @@ async def test_a_bad_code_and_a_bad_refresh_token_are_refused_alike(relay_url: s
             await assert_closed_as_unauthorized(stranger, request_id="r1")
 
 
-async def test_an_expired_token_is_refused_like_any_other(tmp_path: Path) -> None:
-    async with running_relay(tmp_path / "relay", access_lifetime_s=1, token_expiry_grace_s=0) as url:
-        tokens = await sign_in(url, "alice")
-        async with RelayClient.connect(url) as watch:
-            await watch.hello(tokens.access_token)
-            await assert_closed_as_unauthorized(watch)
-        async with RelayClient.connect(url) as late:
-            await late.send_raw(hello(tokens.access_token))
-            await assert_closed_as_unauthorized(late, request_id="hello")
-
-
-async def test_after_expiry_and_grace_only_those_who_said_hello_again_stay(tmp_path: Path) -> None:
-    async with running_relay(tmp_path / "relay", access_lifetime_s=1, token_expiry_grace_s=1) as url:
-        tokens = await sign_in(url, "alice")
-        async with RelayClient.sign_in(url, "alice") as renewing, RelayClient.connect(url) as idle:
-            await idle.hello(tokens.access_token)
-            await assert_closed_as_unauthorized(idle)
-            expired_s = time.time() - datetime.fromisoformat(tokens.expires_at).timestamp()
-            assert expired_s >= 0.99
-            assert await renewing.projects() == []
-
-
-async def test_a_refresh_works_on_a_live_connection_and_the_new_token_is_taken_there(relay_url: str) -> None:
-    async with ScriptedDaemon.connect(relay_url, "alice") as daemon:
-        refreshed = await daemon.peer.request("token_refresh", refresh(daemon.tokens))
-        assert refreshed["accessToken"] != daemon.tokens.access_token
-        payload = registration(refreshed["accessToken"])
-        registered = await daemon.peer.request("daemon_register", payload)
-        assert registered["connectionId"] == daemon.registered["connectionId"]
-
-
-async def test_a_bad_refresh_token_closes_also_a_live_connection(relay_url: str) -> None:
-    async with RelayClient.sign_in(relay_url, "alice") as client:
-        await client.send_raw(frame("token_refresh", requestId="r1", payload={"refreshToken": "nonsense"}))
-        await assert_closed_as_unauthorized(client, request_id="r1")
-
-
-async def test_a_live_connection_is_not_handed_to_another_user(relay_url: str) -> None:
-    bob = await sign_in(relay_url, "bob")
-    async with RelayClient.sign_in(relay_url, "alice") as client:
-        await client.send_raw(hello(bob.access_token))
-        await assert_closed_as_unauthorized(client, request_id="hello")
-
-
-async def test_a_reused_refresh_token_closes_the_sessions_connections_at_once_and_no_others(relay_url: str) -> None:
-    first = await sign_in(relay_url, "alice")
-    async with (
-        RelayClient.connect(relay_url) as revoked,
-        RelayClient.sign_in(relay_url, "alice") as other_session,
-    ):
-        await revoked.hello(first.access_token)
-        await reuse_first_refresh_token(relay_url, first)
-        await assert_closed_as_unauthorized(revoked)
-        assert await settled(other_session) == []
-
-
-async def test_a_daemons_connection_is_closed_with_its_session_too(relay_url: str) -> None:
-    async with (
-        ScriptedDaemon.connect(relay_url, "alice") as daemon,
-        RelayClient.sign_in(relay_url, "alice") as client,
-    ):
-        await reuse_first_refresh_token(relay_url, daemon.tokens)
-        await assert_closed_as_unauthorized(daemon.peer)
-        status = await next_message(client)
-        assert (status["type"], status["payload"]["connected"]) == ("daemon_status", False)
-
-
 async def test_a_version_that_is_not_spoken_closes_with_4426_and_says_what_to_do(relay_url: str) -> None:
     tokens = await sign_in(relay_url, "alice")
     for version in (2, 0, None):
@@ -296,15 +214,6 @@ async def test_a_hello_with_a_good_token_and_a_wrong_payload_may_be_mended(relay
         assert refused["error"]["code"] == "INVALID_REQUEST"
         assert refused["error"]["details"]["errors"][0]["field"] == "machineKey"
         await daemon.request("daemon_register", payload)
-
-
-async def reuse_first_refresh_token(relay_url: str, first: Tokens) -> None:
-    """Refresh twice, then show the first token again, as a thief or the robbed would."""
-    async with RelayClient.connect(relay_url) as peer:
-        second = await peer.request("token_refresh", refresh(first))
-        await peer.request("token_refresh", {"refreshToken": second["refreshToken"]})
-        await peer.send_raw(frame("token_refresh", requestId="reuse", payload=refresh(first)))
-        await assert_closed_as_unauthorized(peer, request_id="reuse")
 
 
 async def revoked_tokens(relay_url: str) -> Tokens:

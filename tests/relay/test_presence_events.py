@@ -6,6 +6,7 @@ from pathlib import Path
 from relay_stub.client import Message, RelayClient
 from relay_stub.version import relay_version
 from tests.support.relay import (
+    BOUND_S,
     MACHINE,
     PROJECT,
     ScriptedDaemon,
@@ -96,6 +97,14 @@ async def test_a_machine_is_listed_as_it_registered_and_offline_when_it_is_gone(
         offline = await machine_of(client)
         assert offline["lastSeenAt"] >= last_seen_at
         assert offline == online | {"connected": False, "lastSeenAt": offline["lastSeenAt"]}
+
+
+async def test_a_connected_machine_is_seen_now(relay_url: str) -> None:
+    async with ScriptedDaemon.connect(relay_url, "alice"), RelayClient.sign_in(relay_url, "alice") as client:
+        before = client.welcome["serverTime"]
+        async with asyncio.timeout(BOUND_S):
+            while (await machine_of(client))["lastSeenAt"] <= before:
+                pass
 
 
 async def test_projects_are_listed_as_they_were_registered_those_of_absent_machines_too(relay_url: str) -> None:

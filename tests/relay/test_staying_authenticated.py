@@ -1,0 +1,87 @@
+"""How long who signed in may go on: docs/protocol.md, "Connections"."""
+
+import time
+from datetime import datetime
+from pathlib import Path
+
+from relay_stub.client import RelayClient
+from tests.support.relay import (
+    ScriptedDaemon,
+    assert_closed_as_unauthorized,
+    frame,
+    hello,
+    next_message,
+    refresh,
+    registration,
+    reuse_first_refresh_token,
+    running_relay,
+    settled,
+    sign_in,
+)
+
+
+async def test_an_expired_token_is_refused_like_any_other(tmp_path: Path) -> None:
+    async with running_relay(tmp_path / "relay", access_lifetime_s=1, token_expiry_grace_s=0) as url:
+        tokens = await sign_in(url, "alice")
+        async with RelayClient.connect(url) as watch:
+            await watch.hello(tokens.access_token)
+            await assert_closed_as_unauthorized(watch)
+        async with RelayClient.connect(url) as late:
+            await late.send_raw(hello(tokens.access_token))
+            await assert_closed_as_unauthorized(late, request_id="hello")
+
+
+async def test_after_expiry_and_grace_only_those_who_said_hello_again_stay(tmp_path: Path) -> None:
+    async with running_relay(tmp_path / "relay", access_lifetime_s=1, token_expiry_grace_s=1) as url:
+        tokens = await sign_in(url, "alice")
+        async with RelayClient.sign_in(url, "alice") as renewing, RelayClient.connect(url) as idle:
+            await idle.hello(tokens.access_token)
+            await assert_closed_as_unauthorized(idle)
+            expired_s = time.time() - datetime.fromisoformat(tokens.expires_at).timestamp()
+            assert expired_s >= 0.99
+            assert await renewing.projects() == []
+
+
+async def test_a_refresh_works_on_a_live_connection_and_the_new_token_is_taken_there(relay_url: str) -> None:
+    async with ScriptedDaemon.connect(relay_url, "alice") as daemon:
+        refreshed = await daemon.peer.request("token_refresh", refresh(daemon.tokens))
+        assert refreshed["accessToken"] != daemon.tokens.access_token
+        payload = registration(refreshed["accessToken"])
+        registered = await daemon.peer.request("daemon_register", payload)
+        assert registered["connectionId"] == daemon.registered["connectionId"]
+
+
+async def test_a_bad_refresh_token_closes_also_a_live_connection(relay_url: str) -> None:
+    async with RelayClient.sign_in(relay_url, "alice") as client:
+        await client.send_raw(frame("token_refresh", requestId="r1", payload={"refreshToken": "nonsense"}))
+        await assert_closed_as_unauthorized(client, request_id="r1")
+
+
+async def test_a_live_connection_is_not_handed_to_another_user(relay_url: str) -> None:
+    bob = await sign_in(relay_url, "bob")
+    async with RelayClient.sign_in(relay_url, "alice") as client:
+        await client.send_raw(hello(bob.access_token))
+        await assert_closed_as_unauthorized(client, request_id="hello")
+
+
+async def test_a_reused_refresh_token_closes_the_sessions_connections_at_once_and_no_others(relay_url: str) -> None:
+    first = await sign_in(relay_url, "alice")
+    async with (
+        RelayClient.connect(relay_url) as revoked,
+        RelayClient.sign_in(relay_url, "alice") as other_session,
+    ):
+        await revoked.hello(first.access_token)
+        await reuse_first_refresh_token(relay_url, first)
+        await assert_closed_as_unauthorized(revoked)
+        assert await settled(other_session) == []
+
+
+async def test_a_daemons_connection_is_closed_with_its_session_too(relay_url: str) -> None:
+    async with (
+        ScriptedDaemon.connect(relay_url, "alice") as daemon,
+        RelayClient.sign_in(relay_url, "alice") as client,
+    ):
+        await reuse_first_refresh_token(relay_url, daemon.tokens)
+        await assert_closed_as_unauthorized(daemon.peer)
+        status = await next_message(client)
+        assert (status["type"], status["payload"]["connected"]) == ("daemon_status", False)
