@@ -208,8 +208,11 @@ async def authorize(
         "login_hint": login,
     }
     url = f"{http_url(relay_url)}/oauth/authorize?{urlencode(query)}"
-    async with http.get(url, allow_redirects=False) as response:
-        location = response.headers.get("Location", "")
+    try:
+        async with http.get(url, allow_redirects=False) as response:
+            location = response.headers.get("Location", "")
+    except (aiohttp.ClientError, OSError, TimeoutError) as exc:
+        raise ClientError(f"The relay at {relay_url} went away while signing in. Try again.") from exc
     answer = parse_qs(urlsplit(location).query)
     if answer.get("state") != [state] or "code" not in answer:
         raise ClientError(f"The relay at {relay_url} did not sign in {login!r}. Is its identity provider dev?")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
 
+from host.core.errors import ForPeople
 from host.protocol.messages.auth import HOST_CLIENT_ID, AuthExchange
 
 LOGIN_TIMEOUT_S: Final = 300.0
@@ -22,7 +23,7 @@ _DONE_PAGE: Final = "Signed in. You can close this page and go back to the termi
 _FAILED_PAGE: Final = "Signing in did not work. Look at the terminal, which says why."
 
 
-class LoginFailed(Exception):
+class LoginFailed(ForPeople):
     """Signing in did not work. The message says why and what to do."""
 
 

@@ -1,26 +1,20 @@
-"""The commands: parse, call, print."""
+"""The commands: parse, call, print. Each loads what it needs when it runs, so that none waits for another's."""
 
-import asyncio
+import json
 import os
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Final
 
-import msgspec
 import typer
 
-from host.auth.token_store import TokenStore
 from host.cli.exit_codes import INTERRUPTED
 from host.cli.output import errors_for_people, fail, print_table
-from host.cli.projects import Projects, checked, find_project
 from host.cli.status import show_status
-from host.control_plane.client import ControlClient, DaemonNotRunning
-from host.control_plane.messages import ProjectsResponse
+from host.control_plane.client import ControlClient, DaemonNotRunning, checked
 from host.core.home import HostPaths, find_paths, prepare_home
 from host.core.instance_lock import holder
 from host.core.settings import DEFAULT_RELAY_URL, Settings, relay_url
-from host.projects.identity import MachineLabel
 
 STOP_TIMEOUT_S: Final = 40.0
 _LOOK_INTERVAL_S: Final = 0.05
@@ -30,14 +24,17 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
 )
 
-machine = typer.Typer(help="This machine's label and key.", no_args_is_help=True)
+machine = typer.Typer(help="This machine's label and key.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(machine, name="machine")
 
 
 def _show_version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version
+
         typer.echo(f"pocketcoder {version('pocketcoder')}")
         raise typer.Exit
 
@@ -60,11 +57,13 @@ def login(
 
     Example: pocketcoder login --relay wss://relay.example.org
     """
-    from host.cli.login import sign_in  # noqa: PLC0415 - the other commands need no WebSocket
+    import asyncio
+
+    from host.auth.token_store import TokenStore
+    from host.cli.login import sign_in
 
     with errors_for_people():
         paths, settings = _surroundings()
-        prepare_home(paths)
         store = TokenStore(paths.auth_file)
         chosen = relay_url(relay) if relay else settings.gateway_url or store.relay_url() or DEFAULT_RELAY_URL
 
@@ -87,9 +86,10 @@ def logout() -> None:
 
     Example: pocketcoder logout
     """
+    from host.auth.token_store import TokenStore
+
     with errors_for_people():
         paths, settings = _surroundings()
-        prepare_home(paths)
         if not TokenStore(paths.auth_file).sign_out():
             typer.echo("Nobody was signed in.")
             return
@@ -106,21 +106,19 @@ def start(
 
     Example: pocketcoder start
     """
-    from host.cli.background import StartFailed, run_in_foreground, start_in_background  # noqa: PLC0415 - the daemon
+    from host.auth.token_store import TokenStore
+    from host.cli.background import run_in_foreground, start_in_background
 
     with errors_for_people():
         paths, settings = _surroundings()
-        try:
-            if (pid := holder(paths.pid_file)) is not None:
-                _wake(paths, settings, pid)
-            elif foreground:
-                run_in_foreground(paths, settings, on_ready=lambda: None)
-            else:
-                typer.echo(f"PocketCoder started (process {start_in_background(paths)}).")
-                if TokenStore(paths.auth_file).tokens() is None:
-                    typer.echo("Nobody is signed in yet. Sign in with: pocketcoder login")
-        except StartFailed as exc:
-            fail(str(exc))
+        if (pid := holder(paths.pid_file)) is not None:
+            _wake(paths, settings, pid)
+        elif foreground:
+            run_in_foreground(paths, settings)
+        else:
+            typer.echo(f"PocketCoder started (process {start_in_background(paths)}).")
+            if TokenStore(paths.auth_file).tokens() is None:
+                typer.echo("Nobody is signed in yet. Sign in with: pocketcoder login")
 
 
 @app.command()
@@ -142,7 +140,7 @@ def stop(force: Annotated[bool, typer.Option("--force", help="Don't wait for wha
 
 @app.command()
 def status(as_json: Annotated[bool, typer.Option("--json", help="Print what /status answers.")] = False) -> None:
-    """Show what runs, who is signed in, and how the link to the relay is.
+    """Show what runs and how the link to the relay is.
 
     Example: pocketcoder status --json
     """
@@ -159,8 +157,10 @@ def add(
 
     Example: pocketcoder add . --name myapp
     """
+    from host.cli.projects import Projects
+
     with errors_for_people():
-        project = _projects().add(Path(os.path.abspath(path.expanduser())), name, force=force)
+        project = Projects(*_control()).add(Path(os.path.abspath(path.expanduser())), name, force=force)
         typer.echo(f"Added {project.name} ({project.project_id}): {project.path}")
 
 
@@ -170,8 +170,10 @@ def remove(project: Annotated[str, typer.Argument(help="A project's id, path or 
 
     Example: pocketcoder remove myapp
     """
+    from host.cli.projects import Projects, find_project
+
     with errors_for_people():
-        projects = _projects()
+        projects = Projects(*_control())
         found = find_project(projects.all(), project)
         projects.remove(found.project_id)
         typer.echo(f"Removed {found.name} ({found.project_id}). Its files are still at {found.path}")
@@ -183,8 +185,13 @@ def projects(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")
 
     Example: pocketcoder projects
     """
+    import msgspec
+
+    from host.cli.projects import Projects
+    from host.control_plane.statuses import ProjectsResponse
+
     with errors_for_people():
-        found = _projects().all()
+        found = Projects(*_control()).all()
         if as_json:
             typer.echo(msgspec.json.format(msgspec.json.encode(ProjectsResponse(projects=found))).decode())
         elif found:
@@ -202,7 +209,7 @@ def logs(
 
     Example: pocketcoder logs --tail 100 -f
     """
-    from host.cli.logs import follow_log, last_lines  # noqa: PLC0415 - only here
+    from host.cli.logs import follow_log, last_lines
 
     with errors_for_people():
         path = find_paths(os.environ).log_file
@@ -224,9 +231,11 @@ def machine_show() -> None:
 
     Example: pocketcoder machine show
     """
+    from host.auth.token_store import TokenStore
+    from host.projects.identity import MachineLabel
+
     with errors_for_people():
         paths, _ = _surroundings()
-        prepare_home(paths)
         typer.echo(f"Label  {MachineLabel(paths.machine_label).read()}")
         typer.echo(f"Key    {TokenStore(paths.auth_file).machine_key()}")
 
@@ -237,30 +246,37 @@ def machine_label(text: Annotated[str, typer.Argument(help="1 to 100 characters.
 
     Example: pocketcoder machine label "The tower under my desk"
     """
+    from host.projects.identity import MachineLabel
+    from host.protocol.errors import ProtocolError
+
     with errors_for_people():
-        paths, settings = _surroundings()
-        prepare_home(paths)
+        paths, control = _control()
         try:
-            answer = ControlClient(paths, settings.control_port).request("POST", "/machine-label", {"label": text})
-            label = str(msgspec.json.decode(checked(answer).body)["label"])
+            label = str(json.loads(checked(control.request("POST", "/machine-label", {"label": text})).body)["label"])
         except DaemonNotRunning:
-            label = MachineLabel(paths.machine_label).write(text)
+            try:
+                label = MachineLabel(paths.machine_label).write(text)
+            except ProtocolError as exc:
+                fail(exc.message)
         typer.echo(f"This machine is now called {label}.")
 
 
 def _wake(paths: HostPaths, settings: Settings, pid: int) -> None:
     """A daemon runs already; one that has given up is asked to try again."""
     control = ControlClient(paths, settings.control_port)
-    relay = msgspec.json.decode(checked(control.request("GET", "/status")).body)["relay"]
+    relay = json.loads(checked(control.request("GET", "/status")).body)["relay"]
     if not relay["connected"]:
         checked(control.request("POST", "/re-register"))
     typer.echo(f"PocketCoder is already running (process {pid}).")
 
 
 def _surroundings() -> tuple[HostPaths, Settings]:
-    return find_paths(os.environ), Settings.from_environment(os.environ)
+    paths, settings = find_paths(os.environ), Settings.from_environment(os.environ)
+    for warning in prepare_home(paths):
+        typer.echo(warning, err=True)
+    return paths, settings
 
 
-def _projects() -> Projects:
+def _control() -> tuple[HostPaths, ControlClient]:
     paths, settings = _surroundings()
-    return Projects(paths, ControlClient(paths, settings.control_port))
+    return paths, ControlClient(paths, settings.control_port)

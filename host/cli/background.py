@@ -7,17 +7,14 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from typing import Final
 
 from host.cli.exit_codes import DONE, FAILED
-from host.control_plane.server import ControlPortTaken
-from host.core.home import HomeError, HostPaths, find_paths, prepare_home
-from host.core.instance_lock import AlreadyRunning, LockUnavailable
+from host.core.errors import ForPeople
+from host.core.home import HostPaths, find_paths, prepare_home
 from host.core.logging import configure_logging
-from host.core.settings import Settings, SettingsError
+from host.core.settings import Settings
 from host.daemon import run_daemon
-from host.db.errors import DatabaseError
 
 logger = logging.getLogger(__name__)
 
@@ -26,19 +23,16 @@ _READY: Final = b"ready"
 _READY_FD: Final = "POCKETCODER_READY_FD"
 _MAX_MESSAGE_BYTES: Final = 4096
 
-_CANNOT_START = (HomeError, AlreadyRunning, LockUnavailable, SettingsError, DatabaseError, ControlPortTaken)
 
-
-class StartFailed(Exception):
+class StartFailed(ForPeople):
     """The daemon did not get ready. The message says why."""
 
 
 def start_in_background(paths: HostPaths) -> int:
     """Start a daemon that outlives this process and its terminal; return its process id once it answers.
 
-    Raises StartFailed, HomeError.
+    The home is prepared. Raises StartFailed.
     """
-    prepare_home(paths)
     readable, writable = os.pipe()
     with open(paths.log_file, "ab") as log:
         child = subprocess.Popen(
@@ -68,14 +62,10 @@ def start_in_background(paths: HostPaths) -> int:
     raise StartFailed(f"The daemon ended while it was starting. {_see(paths)}")
 
 
-def run_in_foreground(paths: HostPaths, settings: Settings, *, on_ready: Callable[[], None]) -> None:
-    """Run the daemon here until it is asked to stop. Raises StartFailed."""
-    try:
-        prepare_home(paths)
-        configure_logging(paths, settings.log_level, foreground=True)
-        asyncio.run(run_daemon(paths, settings, on_ready=on_ready))
-    except _CANNOT_START as exc:
-        raise StartFailed(str(exc)) from exc
+def run_in_foreground(paths: HostPaths, settings: Settings) -> None:
+    """Run the daemon here until it is asked to stop. Raises what ``run_daemon`` raises."""
+    configure_logging(paths, settings.log_level, foreground=True)
+    asyncio.run(run_daemon(paths, settings, on_ready=lambda: None))
 
 
 def _daemon_process() -> int:
@@ -92,7 +82,7 @@ def _daemon_process() -> int:
         prepare_home(paths)
         configure_logging(paths, settings.log_level, foreground=False)
         asyncio.run(run_daemon(paths, settings, on_ready=lambda: say(_READY)))
-    except _CANNOT_START as exc:
+    except ForPeople as exc:
         logger.error("%s", exc)
         say(str(exc).encode())
         return FAILED

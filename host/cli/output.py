@@ -7,25 +7,9 @@ from typing import NoReturn
 
 import typer
 
-from host.auth.login import LoginFailed
 from host.cli.exit_codes import FAILED, NOT_RUNNING
-from host.control_plane.client import ControlError, DaemonNotRunning
-from host.core.home import HomeError
-from host.core.instance_lock import AlreadyRunning, LockUnavailable
-from host.core.settings import SettingsError
-from host.db.errors import DatabaseError
-from host.protocol.errors import ProtocolError
-
-_FOR_PEOPLE = (
-    ControlError,
-    HomeError,
-    AlreadyRunning,
-    LockUnavailable,
-    SettingsError,
-    DatabaseError,
-    LoginFailed,
-    ProtocolError,
-)
+from host.control_plane.client import DaemonNotRunning
+from host.core.errors import ForPeople
 
 
 def fail(message: str, code: int = FAILED) -> NoReturn:
@@ -41,7 +25,7 @@ def errors_for_people() -> Iterator[None]:
         yield
     except DaemonNotRunning as exc:
         fail(str(exc), NOT_RUNNING)
-    except _FOR_PEOPLE as exc:
+    except ForPeople as exc:
         fail(str(exc))
     except OSError as exc:
         where = f" {exc.filename}" if exc.filename else ""

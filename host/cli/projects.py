@@ -1,27 +1,16 @@
 """The projects, through the running daemon or, when none runs, in the database itself."""
 
-import asyncio
 import os
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
 
-from host.control_plane.client import Answer, ControlClient, ControlError, DaemonNotRunning
-from host.control_plane.messages import ProjectsResponse, ProjectStatus
-from host.core.home import HostPaths, prepare_home
-from host.core.instance_lock import InstanceLock
-from host.db.database import Database
+from host.control_plane.client import Answer, ControlClient, DaemonNotRunning, Refused, checked
+from host.control_plane.statuses import ProjectsResponse, ProjectStatus
+from host.core.home import HostPaths
 from host.projects.naming import shown_path
-from host.projects.registry import ProjectRegistry
-
-T = TypeVar("T")
-
-
-class Refused(ControlError):
-    """The daemon said no; the message is its own."""
 
 
 class Projects:
@@ -32,30 +21,25 @@ class Projects:
         self._control = control
 
     def all(self) -> list[ProjectStatus]:
-        async def offline(registry: ProjectRegistry) -> list[ProjectStatus]:
-            fs_seqs = await registry.fs_seqs()
-            return [ProjectStatus.of(project, fs_seqs) for project in registry.all()]
+        if (answer := self._ask("GET", "/projects")) is not None:
+            return msgspec.json.decode(answer.body, type=ProjectsResponse).projects
+        from host.cli import offline  # noqa: PLC0415 - the database, which a running daemon spares us
 
-        answer = self._ask("GET", "/projects")
-        if answer is None:
-            return self._offline(offline)
-        return msgspec.json.decode(answer.body, type=ProjectsResponse).projects
+        return offline.all_projects(self._paths)
 
     def add(self, path: Path, name: str | None, *, force: bool) -> ProjectStatus:
-        async def offline(registry: ProjectRegistry) -> ProjectStatus:
-            return ProjectStatus.of(await registry.add(path, name, force=force), await registry.fs_seqs())
+        body = {"path": os.fspath(path), "name": name, "force": force}
+        if (answer := self._ask("POST", "/projects", body)) is not None:
+            return msgspec.json.decode(answer.body, type=ProjectStatus)
+        from host.cli import offline  # noqa: PLC0415 - as above
 
-        answer = self._ask("POST", "/projects", {"path": os.fspath(path), "name": name, "force": force})
-        if answer is None:
-            return self._offline(offline)
-        return msgspec.json.decode(answer.body, type=ProjectStatus)
+        return offline.add_project(self._paths, path, name, force=force)
 
     def remove(self, project_id: str) -> None:
-        async def offline(registry: ProjectRegistry) -> None:
-            await registry.remove(project_id)
-
         if self._ask("DELETE", f"/projects/{quote(project_id, safe='')}") is None:
-            self._offline(offline)
+            from host.cli import offline  # noqa: PLC0415 - as above
+
+            offline.remove_project(self._paths, project_id)
 
     def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Answer | None:
         """The daemon's answer; None when no daemon runs."""
@@ -63,28 +47,6 @@ class Projects:
             return checked(self._control.request(method, path, body))
         except DaemonNotRunning:
             return None
-
-    def _offline(self, work: Callable[[ProjectRegistry], Awaitable[T]]) -> T:
-        async def run() -> T:
-            database = await Database.open(self._paths.database)
-            try:
-                return await work(await ProjectRegistry.load(database))
-            finally:
-                await database.close()
-
-        prepare_home(self._paths)
-        lock = InstanceLock.acquire(self._paths.pid_file)
-        try:
-            return asyncio.run(run())
-        finally:
-            lock.release()
-
-
-def checked(answer: Answer) -> Answer:
-    """The answer, unless the daemon refused: raises Refused with its words."""
-    if answer.status >= 400:
-        raise Refused(msgspec.json.decode(answer.body)["error"]["message"])
-    return answer
 
 
 def find_project(projects: list[ProjectStatus], reference: str) -> ProjectStatus:

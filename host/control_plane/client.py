@@ -8,6 +8,7 @@ import os
 
 from host.control_plane.challenge import CHALLENGE_HEADER, PROOF_HEADER, is_proof
 from host.control_plane.http_connection import BrokenAnswer, HttpAnswer, HttpConnection
+from host.core.errors import ForPeople
 from host.core.home import HostPaths
 from host.core.instance_lock import holder
 
@@ -16,7 +17,7 @@ DEFAULT_TIMEOUT_S = 10.0
 _MAX_TOKEN_BYTES = 1024
 
 
-class ControlError(Exception):
+class ControlError(ForPeople):
     """The daemon could not be asked. The message is a sentence for a person."""
 
 
@@ -45,6 +46,10 @@ class DaemonUnresponsive(ControlError):
             f"The daemon (process {pid}) does not answer on port {port}. It may be starting or stopping: try again in "
             "a moment. If it was started with another POCKETCODER_CONTROL_PORT, set the same one here."
         )
+
+
+class Refused(ControlError):
+    """The daemon, or what it would have asked, said no; the message is its own."""
 
 
 class Answer:
@@ -111,3 +116,10 @@ class ControlClient:
     def _read_token(self) -> str:
         with open(self._paths.control_token, "rb") as file:
             return file.read(_MAX_TOKEN_BYTES).decode("ascii", errors="replace")
+
+
+def checked(answer: Answer) -> Answer:
+    """The answer, unless the daemon refused: raises Refused with its words."""
+    if answer.status >= 400:
+        raise Refused(json.loads(answer.body)["error"]["message"])
+    return answer

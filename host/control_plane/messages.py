@@ -1,17 +1,12 @@
-"""What the control plane is asked and answers (docs/protocol.md, "Control plane on the host")."""
+"""What the control plane is asked (docs/protocol.md, "Control plane on the host")."""
 
-from collections.abc import Mapping
 from typing import Annotated
 
-import msgspec
-from msgspec import UNSET, UnsetType
 from pydantic import Field
 
-from host.db.projects import Project
-from host.projects.naming import shown_path
 from host.protocol.limits import MAX_LABEL_CHARS, MAX_PATH_BYTES
-from host.protocol.messages.base import Request, Response
-from host.protocol.messages.system import ShortText, SignedInUser
+from host.protocol.messages.base import Request
+from host.protocol.messages.system import ShortText
 
 
 class StopRequest(Request):
@@ -26,69 +21,3 @@ class AddProjectRequest(Request):
     path: Annotated[str, Field(min_length=1, max_length=MAX_PATH_BYTES)]
     name: ShortText | None = None
     force: bool = False
-
-
-class RelayStatus(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
-    """``state`` is disconnected, connecting, connected or reconnecting; ``connected`` means registered.
-
-    The times are RFC 3339, None for what never happened.
-    """
-
-    url: str
-    state: str
-    connected: bool
-    last_connected_at: str | None = None
-    last_heartbeat_at: str | None = None
-    next_try_at: str | UnsetType = UNSET
-    last_error: str | UnsetType = UNSET
-
-
-class HostCapabilities(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
-    """``warnings`` are sentences for people."""
-
-    has_git: bool
-    has_claude: bool
-    claude_version: str | UnsetType = UNSET
-    claude_store_found: bool
-    warnings: list[str]
-
-
-class ProjectStatus(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
-    project_id: str
-    name: str
-    path: str
-    watcher_running: bool
-    last_fs_seq: int
-
-    @classmethod
-    def of(cls, project: Project, fs_seqs: Mapping[str, int]) -> "ProjectStatus":
-        return cls(
-            project_id=project.project_id,
-            name=project.name,
-            path=shown_path(project.path),
-            watcher_running=False,
-            last_fs_seq=fs_seqs.get(project.project_id, 0),
-        )
-
-
-class Status(Response, kw_only=True):
-    """The whole of ``GET /status``. ``user`` is left out when nobody is signed in."""
-
-    version: str
-    machine_key: str
-    machine_label: str
-    pid: int
-    started_at: str
-    logged_in: bool
-    user: SignedInUser | UnsetType = UNSET
-    relay: RelayStatus
-    capabilities: HostCapabilities
-    projects: list[ProjectStatus]
-
-
-class MachineLabelResponse(Response):
-    label: str
-
-
-class ProjectsResponse(Response):
-    projects: list[ProjectStatus]

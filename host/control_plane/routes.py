@@ -8,16 +8,9 @@ from typing import Final, Protocol
 
 import msgspec
 
-from host.control_plane.messages import (
-    AddProjectRequest,
-    MachineLabelRequest,
-    MachineLabelResponse,
-    ProjectsResponse,
-    ProjectStatus,
-    Status,
-    StopRequest,
-)
+from host.control_plane.messages import AddProjectRequest, MachineLabelRequest, StopRequest
 from host.control_plane.replies import UNFORESEEN, Reply, error_reply, reply_to_protocol_error
+from host.control_plane.statuses import MachineLabelResponse, ProjectsResponse, ProjectStatus, Status
 from host.protocol.errors import ErrorCode, ProtocolError
 from host.protocol.messages.base import parse_request
 

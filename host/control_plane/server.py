@@ -27,6 +27,7 @@ from host.control_plane.replies import (
     Reply,
 )
 from host.control_plane.routes import DaemonControl, Routes
+from host.core.errors import ForPeople
 from host.core.home import write_private
 from host.core.logging import redact
 from host.protocol.limits import KIB
@@ -43,7 +44,7 @@ LINGER_S: Final = 1.0
 _logger: Final = logging.getLogger(__name__)
 
 
-class ControlPortTaken(Exception):
+class ControlPortTaken(ForPeople):
     """The port can't be had. The message is a sentence for a person."""
 
     def __init__(self, port: int) -> None:

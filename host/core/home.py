@@ -12,12 +12,14 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from host.core.errors import ForPeople
+
 PRIVATE_DIRECTORY = 0o700
 PRIVATE_FILE = 0o600
 LEFTOVER_AGE_S = 60.0
 
 
-class HomeError(Exception):
+class HomeError(ForPeople):
     """The home can't be used. The message is a sentence for a person."""
 
 

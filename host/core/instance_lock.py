@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from host.core.errors import ForPeople
+
 try:
     import fcntl
 except ImportError:  # Windows
@@ -20,7 +22,7 @@ _ATTEMPT_WAIT_S = 0.005
 _MAX_PID_BYTES = 32
 
 
-class AlreadyRunning(Exception):
+class AlreadyRunning(ForPeople):
     """Someone else holds the lock. ``pid`` is theirs, or None in the instant before they have written it."""
 
     def __init__(self, pid: int | None) -> None:
@@ -29,7 +31,7 @@ class AlreadyRunning(Exception):
         self.pid = pid
 
 
-class LockUnavailable(Exception):
+class LockUnavailable(ForPeople):
     """This system or file system has no such locks. The message is a sentence for a person."""
 
 

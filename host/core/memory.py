@@ -9,6 +9,7 @@ from host.protocol.limits import MIB
 # mallopt(3)
 _M_TRIM_THRESHOLD: Final = -1
 _M_MMAP_THRESHOLD: Final = -3
+_M_ARENA_MAX: Final = -8
 # The largest that glibc takes is 32 MiB: what is larger is always mapped anew.
 _LARGEST_KEPT_BYTES: Final = 32 * MIB
 _MOST_KEPT_BYTES: Final = 128 * MIB
@@ -17,6 +18,8 @@ _MOST_KEPT_BYTES: Final = 128 * MIB
 def keep_freed_memory() -> None:
     """Keep what is freed for the next large message instead of having it faulted in anew each time."""
     if (libc := _glibc()) is not None:
+        # Of several arenas each would keep that much, and only one can be trimmed whole.
+        libc.mallopt(_M_ARENA_MAX, 1)
         libc.mallopt(_M_MMAP_THRESHOLD, _LARGEST_KEPT_BYTES)
         libc.mallopt(_M_TRIM_THRESHOLD, _MOST_KEPT_BYTES)
 

@@ -14,6 +14,7 @@ class RequestContext:
 
     project_id: str
     request_id: str
+    user_id: str
 
 
 RequestT = TypeVar("RequestT", bound=Request)

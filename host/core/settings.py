@@ -5,6 +5,8 @@ import re
 from collections.abc import Mapping
 from urllib.parse import SplitResult, urlsplit
 
+from host.core.errors import ForPeople
+
 DEFAULT_RELAY_URL = "wss://gateway.pocketcoder.dev"
 DEFAULT_CONTROL_PORT = 17333
 LOG_LEVELS = ("error", "warning", "info", "debug")
@@ -13,7 +15,7 @@ _SCHEMES = {"wss": "wss", "https": "wss", "ws": "ws", "http": "ws"}
 _HOST_NAME = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_.])?")
 
 
-class SettingsError(Exception):
+class SettingsError(ForPeople):
     """A setting is wrong. The message is a sentence that names it, and what is allowed."""
 
 

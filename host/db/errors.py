@@ -15,8 +15,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+from host.core.errors import ForPeople
 
-class DatabaseError(Exception):
+
+class DatabaseError(ForPeople):
     """``message`` is a full sentence that may be shown as it is."""
 
     def __init__(self, message: str) -> None:

@@ -122,6 +122,12 @@ class FileAccessFailed(ProtocolError):
     code = ErrorCode.UNKNOWN_ERROR
 
 
+class DeletedInPart(FileAccessFailed):
+    """The file system refused when part of a directory was deleted. ``details.left`` is the first that was not."""
+
+    is_outcome = True
+
+
 class ProjectNesting(ProtocolError):
     code = ErrorCode.PROJECT_NESTING
 
@@ -131,15 +137,15 @@ class DaemonBusy(ProtocolError):
 
 
 class OutcomeUnknown(ProtocolError):
-    """The request was under way when the daemon ended; it is never run again by itself."""
+    """The request was under way when the daemon ended, or its handler failed; it is never run again by itself."""
 
     code = ErrorCode.UNKNOWN_ERROR
     is_outcome = True
 
     def __init__(self) -> None:
         super().__init__(
-            "The daemon stopped while it worked on this request, so its outcome is unknown. "
-            "Look at the result before you send it anew.",
+            "Something went wrong while the daemon worked on this request, so its outcome is unknown. "
+            "Look at what it did before you send it under a new id.",
             outcome="unknown",
         )
 

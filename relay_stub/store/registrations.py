@@ -56,6 +56,8 @@ class Registrations:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        # Asked for every routed request; holds what was found since the last registration.
+        self._owners: dict[tuple[str, str], str] = {}
 
     def save(self, user_id: str, registration: DaemonRegister, *, at: str) -> None:
         """Replace the machine and its projects, all or nothing. The last registration of a project id has it.
@@ -63,6 +65,7 @@ class Registrations:
         Past ``MAX_MACHINES_PER_USER`` the machine that was seen longest ago is forgotten: there is no
         other way to be rid of those that will never come back.
         """
+        self._owners.clear()
         with self._database.transaction():
             self._save_machine(user_id, registration, at)
             self._forget_oldest_machines(user_id, but=registration.machine_key)
@@ -87,11 +90,16 @@ class Registrations:
         return [_project_row(row) for row in rows]
 
     def machine_of_project(self, user_id: str, project_id: str) -> str | None:
-        """The key of the machine that registered this project last; asked for every routed request."""
-        row = self._database.execute(
-            "SELECT machine_key FROM projects WHERE user_id = ? AND project_id = ?", (user_id, project_id)
-        ).fetchone()
-        return row[0] if row else None
+        """The key of the machine that registered this project last."""
+        owner = self._owners.get((user_id, project_id))
+        if owner is None:
+            row = self._database.execute(
+                "SELECT machine_key FROM projects WHERE user_id = ? AND project_id = ?", (user_id, project_id)
+            ).fetchone()
+            if row is None:
+                return None
+            owner = self._owners[user_id, project_id] = row[0]
+        return owner
 
     def touch(self, user_id: str, machine_key: str, *, at: str) -> None:
         """Note when the machine was last seen; one that isn't known stays unknown."""

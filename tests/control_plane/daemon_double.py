@@ -5,7 +5,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from host.control_plane.messages import HostCapabilities, ProjectStatus, RelayStatus, Status
+from host.control_plane.statuses import HostCapabilities, ProjectStatus, RelayStatus, Status
 from host.protocol.errors import InvalidRequest, ProjectNesting, ProjectNotFound
 
 PROJECT = ProjectStatus(project_id="proj_1", name="app", path="/src/app", watcher_running=True, last_fs_seq=7)
