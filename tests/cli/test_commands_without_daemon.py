@@ -147,8 +147,9 @@ def test_a_home_that_is_a_file_is_told_in_a_sentence(bench: Bench, machine: Mach
 def test_in_a_home_that_cannot_be_nothing_runs(bench: Bench, machine: MachineProcess) -> None:
     home = str(bench.project() / "README.md" / "home")
 
-    for command in ("status", "stop"):
-        assert "not running" in told(run_with(machine, command, POCKETCODER_HOME=home), NOT_RUNNING)
+    assert "not running" in told(run_with(machine, "status", POCKETCODER_HOME=home), NOT_RUNNING)
+    for command in ("stop", "projects"):
+        assert "could not be prepared" in told(run_with(machine, command, POCKETCODER_HOME=home), FAILED)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="The superuser may write everywhere.")
