@@ -15,8 +15,8 @@ from msgspec import UNSET
 
 from host.auth.session import Session, SignedOut
 from host.auth.token_store import TokenStore
-from host.control_plane.messages import HostCapabilities, ProjectStatus, RelayStatus, Status
 from host.control_plane.server import serve
+from host.control_plane.statuses import HostCapabilities, ProjectStatus, RelayStatus, Status, User
 from host.core.clock import rfc3339
 from host.core.home import HostPaths, prepare_home
 from host.core.instance_lock import InstanceLock
@@ -35,7 +35,7 @@ from host.projects.identity import MachineLabel, get_machine_key, set_machine_ke
 from host.projects.naming import shown_path
 from host.projects.registry import ProjectRegistry
 from host.protocol.errors import InvalidRequest
-from host.protocol.messages.system import DaemonRegister, RegisteredProject, SignedInUser
+from host.protocol.messages.system import DaemonRegister, RegisteredProject
 from host.relay.connection_state import State
 from host.relay.link import Link
 from host.relay.outbox import Outbox
@@ -47,6 +47,8 @@ logger = logging.getLogger(__name__)
 GRACE_S: Final = 30.0
 _PURGE_INTERVAL_S: Final = 3600.0
 _TRIM_INTERVAL_S: Final = 60.0
+# A disk that does not answer must not keep the daemon from starting.
+_CLEAN_UP_TIMEOUT_S: Final = 10.0
 
 
 async def run_daemon(paths: HostPaths, settings: Settings, *, on_ready: Callable[[], None]) -> None:
@@ -82,6 +84,7 @@ class Daemon:
         label: MachineLabel,
         session: Session,
         log: RequestLog,
+        files: FileHandlers,
         machine_key: str,
         warnings: list[str],
     ) -> None:
@@ -97,7 +100,7 @@ class Daemon:
         self._background = TaskSet()
         self._tasks: list[asyncio.Task[None]] = []
         table = RouteTable()
-        FileHandlers(ProjectFiles(), registry).register(table)
+        files.register(table)
         self._facts = MachineFacts(machine_key, version("pocketcoder"), tuple(table))
         self._outbox = Outbox()
         self._router = RequestRouter(
@@ -109,18 +112,20 @@ class Daemon:
     @classmethod
     async def assemble(cls, paths: HostPaths, settings: Settings, database: Database, warnings: list[str]) -> "Daemon":
         log = RequestLog(database)
-        if unknown := await log.recover():
-            logger.warning("%d requests were cut off when the daemon last ended; their outcome is unknown", unknown)
+        registry = await ProjectRegistry.load(database)
+        files = FileHandlers(ProjectFiles(), registry)
+        await settle_unfinished(log, files)
         await log.purge()
         store = TokenStore(paths.auth_file)
         machine_key = store.machine_key(otherwise=await get_machine_key(database))
         await set_machine_key(database, machine_key)
         return cls(
             settings=settings,
-            registry=await ProjectRegistry.load(database),
+            registry=registry,
             label=MachineLabel(paths.machine_label),
             session=Session(store, settings.gateway_url),
             log=log,
+            files=files,
             machine_key=machine_key,
             warnings=[*warnings, *store.warnings],
         )
@@ -224,10 +229,10 @@ class Daemon:
     async def remove_project(self, project_id: str) -> None:
         await self._registry.remove(project_id)
 
-    def _user(self) -> SignedInUser | None:
+    def _user(self) -> User | None:
         with suppress(SignedOut):
             tokens = self._session.current()
-            return SignedInUser(tokens.user_id, tokens.login)
+            return User(tokens.user_id, tokens.login)
         return None
 
     def _signalled(self) -> None:
@@ -259,6 +264,21 @@ class Daemon:
         except DatabaseError as exc:
             # A full disk must not end the daemon; the next hour tries again.
             logger.error("Old requests could not be dropped. %s", exc.message)
+
+
+async def settle_unfinished(log: RequestLog, files: FileHandlers) -> None:
+    """At start: what was under way when the daemon ended leaves no temporary file, and has an unknown outcome.
+
+    In this order, so that a daemon that is killed in between begins anew.
+    """
+    if unfinished := await log.unfinished():
+        logger.warning("%d requests were cut off when the daemon last ended; their outcome is unknown", len(unfinished))
+        try:
+            async with asyncio.timeout(_CLEAN_UP_TIMEOUT_S):
+                await files.clean_up(unfinished)
+        except TimeoutError:
+            logger.warning("The temporary files of writes that were cut off could not all be removed in time")
+    await log.recover()
 
 
 class _Roots:

@@ -3,7 +3,7 @@
 import hashlib
 import sqlite3
 import time
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Final
 
 import msgspec
@@ -34,6 +34,17 @@ class Finished:
 
 
 Begun = Started | Running | Finished
+
+
+@dataclass(frozen=True)
+class UnfinishedRequest:
+    """What was under way when the daemon ended. ``path`` is the payload's, None if it has none."""
+
+    user_id: str
+    request_id: str
+    wire_type: str
+    session_id: str
+    path: str | None
 
 
 def body_hash(wire_type: str, session_id: str | None, payload: bytes) -> bytes:
@@ -75,15 +86,23 @@ class RequestLog:
         self._finished_per_purge = finished_per_purge
         self._finished = 0
 
-    async def begin(self, user_id: str, request_id: str, body_hash: bytes) -> Begun:
+    async def begin(
+        self,
+        user_id: str,
+        request_id: str,
+        body_hash: bytes,
+        wire_type: str = "",
+        session_id: str = "",
+        path: str | None = None,
+    ) -> Begun:
         """Take the request on, or say what became of it. Of concurrent calls exactly one gets ``Started``.
 
-        Raises InvalidRequest if the id was used for something else, and OutcomeUnknown if
-        the daemon ended while it worked on the request.
+        What comes after the hash is kept for ``unfinished``. Raises InvalidRequest if the id
+        was used for something else, and OutcomeUnknown if the daemon ended while it worked
+        on the request.
         """
-        return await self._database.write(
-            lambda connection: _begin(connection, user_id, request_id, body_hash, self._clock())
-        )
+        request = UnfinishedRequest(user_id, request_id, wire_type, session_id, path)
+        return await self._database.write(lambda connection: _begin(connection, request, body_hash, self._clock()))
 
     async def finish(self, user_id: str, request_id: str, answer: bytes) -> None:
         """Remember the answer of a running request. Raises LookupError if none runs under that id."""
@@ -103,6 +122,17 @@ class RequestLog:
             lambda connection: connection.execute(
                 "DELETE FROM requests WHERE user_id = ? AND request_id = ? AND state = 'running'", (user_id, request_id)
             )
+        )
+
+    async def unfinished(self) -> list[UnfinishedRequest]:
+        """At start, before ``recover``: what was running when the daemon ended, to clean up after."""
+        return await self._database.read(
+            lambda connection: [
+                UnfinishedRequest(*row)
+                for row in connection.execute(
+                    "SELECT user_id, request_id, wire_type, session_id, path FROM requests WHERE state = 'running'"
+                )
+            ]
         )
 
     async def recover(self) -> int:
@@ -132,14 +162,16 @@ class RequestLog:
         )
 
 
-def _begin(connection: sqlite3.Connection, user_id: str, request_id: str, body_hash: bytes, now_s: float) -> Begun:
+def _begin(connection: sqlite3.Connection, request: UnfinishedRequest, body_hash: bytes, now_s: float) -> Begun:
     row = connection.execute(
-        "SELECT hash, state, answer FROM requests WHERE user_id = ? AND request_id = ?", (user_id, request_id)
+        "SELECT hash, state, answer FROM requests WHERE user_id = ? AND request_id = ?",
+        (request.user_id, request.request_id),
     ).fetchone()
     if row is None:
         connection.execute(
-            "INSERT INTO requests (user_id, request_id, hash, state, created_at_s) VALUES (?, ?, ?, 'running', ?)",
-            (user_id, request_id, body_hash, now_s),
+            "INSERT INTO requests (user_id, request_id, wire_type, session_id, path, hash, state, created_at_s) "
+            "VALUES (?, ?, ?, ?, ?, ?, 'running', ?)",
+            (*astuple(request), body_hash, now_s),
         )
         return Started()
     known_hash, state, answer = row

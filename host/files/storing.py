@@ -2,23 +2,17 @@
 
 import errno
 import os
-import secrets
-from collections.abc import Callable
 from contextlib import suppress
 from stat import S_IMODE, S_ISGID, S_ISUID
 from typing import Final
 
+from host.files.renaming import rename_to_free_name
+from host.paths.durable import sync_directory
+
 _NEW_FILE_MODE: Final = 0o666
-_TEMPORARY_PREFIX: Final = ".pocketcoder-"
-_TEMPORARY_SUFFIX: Final = ".tmp"
 _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _CHANGE: Final = os.O_RDWR | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC
 _CANNOT_RESERVE: Final = frozenset({errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS})
-
-
-def is_temporary_name(name: str) -> bool:
-    """Whether a file of this name was left by a write that was killed."""
-    return name.startswith(_TEMPORARY_PREFIX) and name.endswith(_TEMPORARY_SUFFIX)
 
 
 def replace(
@@ -26,27 +20,30 @@ def replace(
     name: bytes,
     content: bytes,
     *,
+    temporary: str,
     old: os.stat_result | None,
+    must_be_free: bool,
     umask: int,
-    token: Callable[[], str] = secrets.token_hex,
 ) -> os.stat_result:
     """Make ``name`` a file of ``content`` at one stroke, durably, with the mode and owner of ``old``.
 
-    Raises OSError; then the old file is untouched and nothing is left behind.
+    ``temporary`` is a name of nobody else's. Raises FileExistsError if ``name`` must be free
+    and is not, also when another process took it just now; else OSError. Then what was there
+    is untouched and nothing is left behind.
     """
-    temporary = f"{_TEMPORARY_PREFIX}{token()}{_TEMPORARY_SUFFIX}"
-    descriptor = os.open(temporary, _CREATE, 0o600, dir_fd=directory)
+    descriptor = _create(directory, temporary)
     try:
         try:
             _write_all(descriptor, content)
             _take_mode(descriptor, old, umask)
             os.fsync(descriptor)
-            os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
+            rename = rename_to_free_name if must_be_free else _rename_over
+            rename(os.fsencode(temporary), name, directory, directory)
         except BaseException:
             with suppress(OSError):
                 os.unlink(temporary, dir_fd=directory)
             raise
-        _sync_directory(directory)
+        sync_directory(directory)
         return os.fstat(descriptor)
     finally:
         os.close(descriptor)
@@ -93,6 +90,19 @@ def refuse_unwritable(directory: int, name: bytes) -> None:
             raise
 
 
+def _create(directory: int, temporary: str) -> int:
+    try:
+        return os.open(temporary, _CREATE, 0o600, dir_fd=directory)
+    except FileExistsError:
+        # Left by an earlier try of the same request: a name stands for one request.
+        os.unlink(temporary, dir_fd=directory)
+        return os.open(temporary, _CREATE, 0o600, dir_fd=directory)
+
+
+def _rename_over(source: bytes, to: bytes, source_directory: int, to_directory: int) -> None:
+    os.rename(source, to, src_dir_fd=source_directory, dst_dir_fd=to_directory)
+
+
 def _write_all(descriptor: int, content: bytes) -> None:
     rest = memoryview(content)
     while rest:
@@ -128,13 +138,3 @@ def _reserve(descriptor: int, size: int) -> None:
     except OSError as exc:
         if exc.errno not in _CANNOT_RESERVE:
             raise
-
-
-def _sync_directory(directory: int) -> None:
-    # The new content is in place already; a failure says only that a power cut could undo it.
-    with suppress(OSError):
-        descriptor = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

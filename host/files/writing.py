@@ -1,19 +1,19 @@
 """fs_write: a file's whole new content, atomically, if it is still what the writer has seen."""
 
 import os
-from collections.abc import Hashable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from msgspec import UNSET, UnsetType
 
 from host.files.etags import StatEtags, content_etag, file_etag
-from host.files.locks import StripedLocks
+from host.files.locks import StripedLocks, keys_of
 from host.files.storing import overwrite, refuse_unwritable, replace
 from host.files.times import modified_at
 from host.paths.door import Door, Place, missing_parent, refuse_irregular
 from host.paths.relative import RelativePath
-from host.protocol.errors import Conflict, FileTooLarge
+from host.protocol.errors import Conflict, FileTooLarge, InvalidRequest
 from host.protocol.limits import MAX_WRITE_BYTES, MIB
 from host.protocol.messages.files import FsWriteResponse
 
@@ -44,9 +44,18 @@ class FileWriter:
     umask: int = field(default_factory=process_umask)
 
     def write(
-        self, door: Door, path: RelativePath, content: bytes, *, if_match: IfMatch = UNSET, create_dirs: bool = False
+        self,
+        door: Door,
+        path: RelativePath,
+        content: bytes,
+        *,
+        temporary: str,
+        if_match: IfMatch = UNSET,
+        create_dirs: bool = False,
     ) -> FsWriteResponse:
         """Make ``content`` the whole content of ``path``, through links that stay in the root.
+
+        Until then it is in a file named ``temporary`` in the same directory.
 
         Raises what ``Door.place`` raises, then InvalidRequest for what is no regular file,
         FileTooLarge over MAX_WRITE_BYTES, Conflict with ``details.etag`` (None: no file),
@@ -55,13 +64,13 @@ class FileWriter:
         with door.place(path) as place:
             if place.lacks_parents:
                 self._make_parents(place, content, if_match, create_dirs=create_dirs)
-            with self.locks.held(_lock_key(place)):
+            with self.locks.held(*keys_of(place)):
                 old = place.status()
                 if old is not None:
                     refuse_irregular(old, path.text)
                 _refuse_large(path, content)
                 self._refuse_stale(place, old, if_match)
-                stored = self._store(place, old, content)
+                stored = self._store(place, old, content, temporary, must_be_free=if_match is None)
         return FsWriteResponse(
             path=path.text, size=len(content), modified_at=modified_at(stored.st_mtime_ns), etag=content_etag(content)
         )
@@ -92,20 +101,33 @@ class FileWriter:
         finally:
             os.close(descriptor)
 
-    def _store(self, place: Place, old: os.stat_result | None, content: bytes) -> os.stat_result:
+    def _store(
+        self, place: Place, old: os.stat_result | None, content: bytes, temporary: str, *, must_be_free: bool
+    ) -> os.stat_result:
         if old is not None:
             refuse_unwritable(place.parent, place.name)
             if old.st_nlink > 1:
                 return overwrite(place.parent, place.name, content)
-        return replace(place.parent, place.name, content, old=old, umask=self.umask)
+        try:
+            return replace(
+                place.parent,
+                place.name,
+                content,
+                temporary=temporary,
+                old=old,
+                must_be_free=must_be_free,
+                umask=self.umask,
+            )
+        except FileExistsError as exc:
+            raise self._made_meanwhile(place) from exc
 
-
-def _lock_key(place: Place) -> Hashable:
-    status = place.status()
-    if status is not None and status.st_nlink > 1:
-        return status.st_dev, status.st_ino
-    parent = os.fstat(place.parent)
-    return parent.st_dev, parent.st_ino, place.name
+    def _made_meanwhile(self, place: Place) -> Conflict:
+        """Another process made the file after we looked."""
+        etag = None
+        with suppress(OSError, InvalidRequest):
+            etag = self._etag(place)
+        path = place.path.text
+        return Conflict(f"{path} has just been made by another program. Read it first.", path=path, etag=etag)
 
 
 def _refuse_large(path: RelativePath, content: bytes) -> None:

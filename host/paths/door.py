@@ -6,8 +6,8 @@ handed out are open descriptors, never path names to look up again.
 
 import errno
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,7 +15,7 @@ from stat import S_ISDIR, S_ISREG
 from types import TracebackType
 from typing import Final, Self
 
-from host.paths.failures import named, telling
+from host.paths.failures import failure, named, telling
 from host.paths.git_names import refuse_under_git
 from host.paths.openat2 import is_supported, open_by_openat2
 from host.paths.relative import RelativePath, shown
@@ -47,7 +47,7 @@ class OpenFile:
 
 
 class Place:
-    """Where a path is to be written: an entry ``name`` of the open directory ``parent``, never a link."""
+    """Where a path is to be changed: an entry ``name`` of the open directory ``parent``."""
 
     def __init__(self, walk: Walk, path: RelativePath) -> None:
         self._walk = walk
@@ -65,9 +65,18 @@ class Place:
     def lacks_parents(self) -> bool:
         return self._walk.is_short
 
+    @property
+    def directories(self) -> tuple[int, ...]:
+        """Every directory on the way to ``name``, the root first and ``parent`` last."""
+        return self._walk.directories
+
     def make_parents(self, umask: int) -> None:
-        """Make the missing directories, with mode 0777 less ``umask``."""
+        """Make the missing directories durably, with mode 0777 less ``umask``."""
         self._walk.make_missing(umask)
+
+    def make_directory(self, umask: int) -> None:
+        """The same, and ``name`` becomes a directory too; one that is there by now will do."""
+        self._walk.make_missing(umask, with_last=True)
 
     def status(self) -> os.stat_result | None:
         """The lstat of what is there now; None if nothing is."""
@@ -135,21 +144,34 @@ class Door:
 
     @contextmanager
     def place(self, path: RelativePath) -> Iterator[Place]:
-        """Where to write ``path``: links within the root are resolved, also the last one.
+        """Where to write ``path``, never a link: links within the root are resolved, also the last one.
 
         Raises OutsideProjectRoot, then InvalidRequest for what lies in ``.git`` by its own
         name or through links, then FileNotFound where a parent is no directory.
         """
         with telling(path.text), Walk(self._root, path) as walk:
-            try:
-                walk.go()
-            except FileNotFoundError:
-                pass  # Directories are missing; they may be made.
-            except OSError:
-                refuse_under_git(path.parts)
-                raise
+            error = _end_of(walk)
             refuse_under_git((*path.parts, *walk.parts))
+            if error is not None:
+                raise error
             yield Place(walk, path)
+
+    @contextmanager
+    def entries(self, paths: Mapping[str, RelativePath]) -> Iterator[tuple[Place, ...]]:
+        """The entries that the paths name, themselves: links are followed on the way to them only.
+
+        Keys are the members of the request that the paths came in. Raises as ``place``; what
+        counts most is raised first, whichever path it is about.
+        """
+        with ExitStack() as stack:
+            walks = [stack.enter_context(Walk(self._root, path, follows_last=False)) for path in paths.values()]
+            errors = [_end_of(walk) for walk in walks]
+            for (field, path), walk in zip(paths.items(), walks, strict=True):
+                refuse_under_git((*path.parts, *walk.parts), field)
+            for (field, path), error in zip(paths.items(), errors, strict=True):
+                if error is not None:
+                    raise failure(error, path.text, field) from error
+            yield tuple(Place(walk, path) for path, walk in zip(paths.values(), walks, strict=True))
 
     @contextmanager
     def _opened(self, path: RelativePath, flags: int) -> Iterator[int]:
@@ -158,6 +180,17 @@ class Door:
             yield descriptor
         finally:
             os.close(descriptor)
+
+
+def _end_of(walk: Walk) -> OSError | None:
+    """Go, and return what ended the way, to be raised after what counts more."""
+    try:
+        walk.go()
+    except FileNotFoundError:
+        return None  # Directories are missing; they may be made.
+    except OSError as exc:
+        return exc
+    return None
 
 
 def refuse_irregular(status: os.stat_result, path: str) -> None:

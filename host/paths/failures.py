@@ -7,6 +7,9 @@ from typing import Final
 
 from host.protocol.errors import FileAccessFailed, FileNotFound, InvalidRequest, ProtocolError
 
+# What a directory that is not empty says, by system.
+NOT_EMPTY: Final = frozenset({errno.ENOTEMPTY, errno.EEXIST})
+
 _ABSENT: Final = frozenset({errno.ENOENT, errno.ENOTDIR})
 _REASONS: Final = {
     errno.ENOSPC: "noSpace",

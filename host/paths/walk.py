@@ -98,11 +98,12 @@ class Walk:
         What can't be made for its names or its depth is refused before anything is made.
         """
         names = [name for name, _ in self._ahead]
-        if any(name in {b".", b".."} for name in names):
+        if any(name in {b"", b".", b".."} for name in names):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-        if len(self._entered) + len(names) > MAX_DEPTH or any(len(name) > _MAX_NAME_BYTES for name in names):
+        missing = names if with_last else names[:-1]
+        if len(self._entered) + len(missing) > MAX_DEPTH or any(len(name) > _MAX_NAME_BYTES for name in names):
             raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
-        for name in names if with_last else names[:-1]:
+        for name in missing:
             with suppress(FileExistsError):
                 self._make(name, umask)
             self._enter(name)

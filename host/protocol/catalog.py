@@ -61,6 +61,9 @@ _ALL: Final = (
     RequestType(files.FsList, files.FsListResponse, "client", "daemon"),
     RequestType(files.FsRead, files.FsReadResponse, "client", "daemon"),
     RequestType(files.FsWrite, files.FsWriteResponse, "client", "daemon", changes=True),
+    RequestType(files.FsCreateDir, files.FsDone, "client", "daemon", changes=True),
+    RequestType(files.FsMove, files.FsDone, "client", "daemon", changes=True),
+    RequestType(files.FsDelete, files.FsDone, "client", "daemon", changes=True),
 )
 CATALOG: Final[Mapping[str, RequestType]] = {entry.name: entry for entry in _ALL}
 

@@ -28,7 +28,7 @@ from host.protocol.errors import (
     Unsupported,
     unforeseen,
 )
-from host.protocol.limits import MAX_ACTIVE_REQUESTS, MAX_CONCURRENT_READS, MAX_FRAME_BYTES, MIB
+from host.protocol.limits import MAX_ACTIVE_REQUESTS, MAX_CONCURRENT_READS, MAX_FRAME_BYTES, MAX_PATH_BYTES, MIB
 from host.protocol.messages.base import Request, encode_payload, parse_request
 
 logger = logging.getLogger(__name__)
@@ -148,15 +148,15 @@ class RequestRouter:
     async def _run(self, request: Envelope, route: Route, body: Request) -> Envelope:
         """The terminal message, whatever happens; without ids and addresses."""
         try:
-            return await self._call(request, route, body)
+            return await self._call(self._user_id(), request, route, body)
         except ProtocolError as exc:
             return _failure(exc)
         except Exception:
             logger.exception("A request of type %s failed", request.type)
             return Envelope("error", error=unforeseen())
 
-    async def _call(self, request: Envelope, route: Route, body: Request) -> Envelope:
-        context = RequestContext(project_id=request.session_id or "", request_id=request.request_id or "")
+    async def _call(self, user_id: str, request: Envelope, route: Route, body: Request) -> Envelope:
+        context = RequestContext(request.session_id or "", request.request_id or "", user_id)
         response = await route.handler(body, context)
         answer = Envelope(route.kind.response_type, payload=encode_payload(response))
         if memoryview(answer.payload).nbytes > MAX_FRAME_BYTES - 1 * MIB:
@@ -176,16 +176,18 @@ class RequestRouter:
         # Entered before anything is awaited, so that a second copy always finds the first.
         running = self._running[key] = _RunningRequest(digest, request)
         try:
-            answer = await self._remembered(key, digest) or await self._change(key, request, route, body)
+            answer = await self._remembered(key, digest, request, body) or await self._change(key, request, route, body)
         finally:
             del self._running[key]
         for asker in running.askers:
             await self._outbox.put(_addressed(answer, asker))
 
-    async def _remembered(self, key: tuple[str, str], digest: bytes) -> Envelope | None:
+    async def _remembered(
+        self, key: tuple[str, str], digest: bytes, request: Envelope, body: Request
+    ) -> Envelope | None:
         """The answer of an earlier run; None when there was none and the request is now written down."""
         try:
-            begun = await self._log.begin(*key, digest)
+            begun = await self._log.begin(*key, digest, request.type, request.session_id or "", _path_in(body))
         except ProtocolError as exc:
             return _failure(exc)
         except DatabaseError as exc:
@@ -201,7 +203,7 @@ class RequestRouter:
 
     async def _change(self, key: tuple[str, str], request: Envelope, route: Route, body: Request) -> Envelope:
         try:
-            answer = await self._call(request, route, body)
+            answer = await self._call(key[0], request, route, body)
         except ProtocolError as exc:
             answer = _failure(exc)
             if not exc.is_outcome:
@@ -244,6 +246,12 @@ def _without_payload(request: Envelope) -> Envelope:
 
 def _failure(error: ProtocolError) -> Envelope:
     return Envelope("error", error=error.to_wire())
+
+
+def _path_in(body: Request) -> str | None:
+    path = getattr(body, "path", None)
+    # A longer one will be refused, and is not worth writing down.
+    return path if isinstance(path, str) and len(path) <= MAX_PATH_BYTES else None
 
 
 def _addressed(answer: Envelope, asker: Envelope) -> bytes:

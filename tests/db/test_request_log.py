@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from host.db.database import Database
-from host.db.request_log import Finished, RequestLog, Running, Started, body_hash
+from host.db.request_log import Finished, RequestLog, Running, Started, UnfinishedRequest, body_hash
 from host.protocol.errors import InvalidRequest, OutcomeUnknown
 from host.protocol.limits import REMEMBERED_REQUESTS_S
 
@@ -110,6 +110,23 @@ async def test_what_ran_when_the_daemon_ended_has_an_unknown_outcome_for_ever(
     assert await log.begin("user", "ended", HASH) == Finished(b"done")
     assert await log.recover() == 0
     await again.close()
+
+
+async def test_what_was_under_way_is_told_with_what_it_was_about_until_it_is_settled(log: RequestLog) -> None:
+    path = "d\0/\u202eü"
+    await log.begin("user", "1", HASH, "fs_write", "proj_1", path)
+    await log.begin("user", "2", HASH, "fs_move", "proj_1")
+    await log.begin("user", "ended", HASH, "fs_write", "proj_1", "f")
+    await log.finish("user", "ended", b"done")
+    await log.begin("user", "refused", HASH, "fs_write", "proj_1", "f")
+    await log.forget("user", "refused")
+    for _ in range(2):
+        assert await log.unfinished() == [
+            UnfinishedRequest("user", "1", "fs_write", "proj_1", path),
+            UnfinishedRequest("user", "2", "fs_move", "proj_1", None),
+        ]
+    await log.recover()
+    assert await log.unfinished() == []
 
 
 async def test_what_ended_is_kept_for_a_day_and_what_runs_for_longer(log: RequestLog, clock: FakeClock) -> None:

@@ -1,6 +1,7 @@
 """What the tests of files share."""
 
 import os
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -35,6 +36,27 @@ def shared_root() -> Iterator[Path]:
 def without_rights() -> Callable[[], AbstractContextManager[None]]:
     """A context in which this process is nobody, if it is root: to root, no permission matters."""
     return _as_nobody if os.geteuid() == 0 else _as_ourselves
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 64 KiB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("Nothing can be mounted here; the failing writes below show the same without a disk.")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.fixture
+def no_descriptor_is_left_open() -> Iterator[None]:
+    before = len(os.listdir("/dev/fd"))
+    yield
+    assert len(os.listdir("/dev/fd")) == before
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from host.protocol.errors import (
 )
 from host.protocol.messages.base import encode_payload, parse_request
 
-CONTEXT = RequestContext(project_id="proj_1", request_id="r-1")
+CONTEXT = RequestContext(project_id="proj_1", request_id="r-1", user_id="user-1")
 
 
 @dataclass
@@ -45,7 +45,7 @@ class Phone:
         self._table = RouteTable()
         FileHandlers(ProjectFiles(), OneProject(root)).register(self._table)
 
-    async def ask(self, wire_type: str, context: RequestContext = CONTEXT, **payload: Any) -> dict[str, Any]:
+    async def ask(self, wire_type: str, context: RequestContext = CONTEXT, /, **payload: Any) -> dict[str, Any]:
         route = self._table.find(wire_type)
         assert route is not None
         request = parse_request(route.kind.request, json.dumps(payload).encode())
@@ -102,20 +102,59 @@ async def test_a_depth_over_twenty_is_an_invalid_request(phone: Phone) -> None:
         await phone.ask("fs_list", path="", depth=21)
 
 
-@pytest.mark.parametrize("wire_type", ["fs_list", "fs_read", "fs_write"])
-async def test_every_request_passes_through_the_door(phone: Phone, wire_type: str) -> None:
-    extra: dict[str, Any] = {"content": ""} if wire_type == "fs_write" else {}
+async def test_a_directory_is_made_moved_and_deleted(phone: Phone, root: Path) -> None:
+    done = {"success": True}
+    assert await phone.ask("fs_create_dir", path="a/b") == done
+    await phone.ask("fs_write", path="a/b/f", content="1")
+    await phone.ask("fs_write", path="g", content="2")
+    with pytest.raises(Conflict):
+        await phone.ask("fs_move", **{"from": "g", "to": "a/b/f"})
+    assert await phone.ask("fs_move", **{"from": "g", "to": "a/b/f", "overwrite": True}) == done
+    assert (root / "a/b/f").read_text() == "2"
+    with pytest.raises(Conflict):
+        await phone.ask("fs_delete", path="a")
+    assert await phone.ask("fs_delete", path="a", recursive=True) == done
+    assert list(root.iterdir()) == []
+
+
+@pytest.mark.parametrize("missing", ["from", "to"])
+async def test_a_move_needs_both_paths(phone: Phone, missing: str) -> None:
+    payload = {"from": "f", "to": "g"}
+    del payload[missing]
+    with pytest.raises(InvalidRequest) as caught:
+        await phone.ask("fs_move", **payload)
+    assert caught.value.details["errors"][0]["field"] == missing
+
+
+@pytest.mark.parametrize(
+    ("wire_type", "field", "extra"),
+    [
+        ("fs_list", "path", {}),
+        ("fs_read", "path", {}),
+        ("fs_write", "path", {"content": ""}),
+        ("fs_create_dir", "path", {}),
+        ("fs_move", "from", {"to": "g"}),
+        ("fs_move", "to", {"from": "f"}),
+        ("fs_delete", "path", {}),
+    ],
+)
+async def test_every_request_passes_through_the_door(
+    phone: Phone, root: Path, wire_type: str, field: str, extra: dict[str, Any]
+) -> None:
+    (root / "f").touch()
     with pytest.raises(OutsideProjectRoot):
-        await phone.ask(wire_type, path="../outside/secret", **extra)
-    with pytest.raises(InvalidRequest):
-        await phone.ask(wire_type, path="a//b", **extra)
+        await phone.ask(wire_type, **{field: "../outside/secret"}, **extra)
+    for path in ("a//b", "./a", "a/", "nul\0", "x" * 5000):
+        with pytest.raises(InvalidRequest) as caught:
+            await phone.ask(wire_type, **{field: path}, **extra)
+        assert caught.value.details["errors"][0]["field"] == field
     with pytest.raises(FileNotFound):
-        await phone.ask(wire_type, path="missing/x", **extra)
+        await phone.ask(wire_type, **{field: "f/x"}, **extra)
 
 
 async def test_a_project_that_is_unknown_or_gone_comes_before_a_bad_path(phone: Phone, root: Path) -> None:
     with pytest.raises(ProjectNotFound):
-        await phone.ask("fs_read", RequestContext("proj_2", "r-2"), path="../x")
+        await phone.ask("fs_read", RequestContext("proj_2", "r-2", "user-1"), path="../x")
     root.rmdir()
     with pytest.raises(ProjectRootGone):
         await phone.ask("fs_read", path="../x")

@@ -14,7 +14,7 @@ from msgspec import UNSET
 from host.files.etags import StatEtags, content_etag
 from host.files.locks import StripedLocks
 from host.files.reading import read_file
-from host.files.storing import is_temporary_name
+from host.files.temporary import temporary_name
 from host.files.times import modified_at
 from host.files.writing import FileWriter, IfMatch, process_umask
 from host.paths.door import Door
@@ -32,6 +32,7 @@ from host.protocol.limits import MAX_READ_BYTES, MAX_WRITE_BYTES
 from host.protocol.messages.files import FsWriteResponse
 
 WRITER = FileWriter(umask=0o022)
+TEMPORARY = temporary_name("user", "request")
 
 
 def write(
@@ -42,9 +43,12 @@ def write(
     *,
     create_dirs: bool = False,
     writer: FileWriter = WRITER,
+    temporary: str = TEMPORARY,
 ) -> FsWriteResponse:
     with Door(root) as door:
-        return writer.write(door, parse_path(path), content, if_match=if_match, create_dirs=create_dirs)
+        return writer.write(
+            door, parse_path(path), content, temporary=temporary, if_match=if_match, create_dirs=create_dirs
+        )
 
 
 def etag(root: Path, path: str) -> str:
@@ -284,7 +288,8 @@ def test_of_many_writers_with_the_same_etag_one_wins(root: Path) -> None:
     def attempt(number: int) -> bool:
         start.wait()
         try:
-            write(root, "l" if number % 2 else "f", b"by %d" % number, seen)
+            path, temporary = "l" if number % 2 else "f", temporary_name("user", f"{number}")
+            write(root, path, b"by %d" % number, seen, temporary=temporary)
         except Conflict:
             return False
         return True
@@ -326,7 +331,44 @@ def test_a_directory_whose_mode_forbids_it_gets_no_file(
     assert caught.value.details == {"reason": "permissionDenied", "path": "d/f"}
 
 
-def test_a_file_left_by_a_killed_write_is_known_by_its_name() -> None:
-    assert is_temporary_name(".pocketcoder-0123abcd.tmp")
-    assert not is_temporary_name(".pocketcoder-notes")
-    assert not is_temporary_name("a.tmp")
+def test_of_many_writers_of_a_new_file_one_wins(root: Path) -> None:
+    start = threading.Barrier(6)
+
+    def attempt(number: int) -> bool:
+        start.wait()
+        try:
+            # A writer of its own: these are not kept apart by locks.
+            write(root, "f", b"by %d" % number, None, writer=FileWriter(), temporary=temporary_name("u", f"{number}"))
+        except Conflict:
+            return False
+        return True
+
+    with ThreadPoolExecutor(6) as pool:
+        won = list(pool.map(attempt, range(6)))
+    assert won.count(True) == 1
+    assert (root / "f").read_bytes() == b"by %d" % won.index(True)
+    assert os.listdir(root) == ["f"]
+
+
+def test_a_file_that_another_program_makes_at_the_last_moment_is_not_replaced(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsync = os.fsync
+
+    def make_it_meanwhile(descriptor: int) -> None:
+        fsync(descriptor)
+        (root / "f").write_bytes(b"theirs")
+
+    monkeypatch.setattr(os, "fsync", make_it_meanwhile)
+    with pytest.raises(Conflict) as caught:
+        write(root, "f", b"mine", None)
+    assert caught.value.details == {"path": "f", "etag": content_etag(b"theirs")}
+    assert (root / "f").read_bytes() == b"theirs"
+    assert os.listdir(root) == ["f"]
+
+
+def test_what_an_earlier_try_of_the_same_request_left_is_in_nobodys_way(root: Path) -> None:
+    (root / TEMPORARY).write_bytes(b"half of")
+    write(root, "f", b"all of it")
+    assert (root / "f").read_bytes() == b"all of it"
+    assert os.listdir(root) == ["f"]

@@ -3,12 +3,12 @@
 import errno
 import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from host.files import storing
+from host.files import renaming, storing
+from host.files.temporary import temporary_name
 from host.files.writing import FileWriter
 from host.paths.door import Door
 from host.paths.relative import parse_path
@@ -20,21 +20,7 @@ NEW = b"n" * 100_000
 
 def write(root: Path, path: str, content: bytes) -> None:
     with Door(root) as door:
-        FileWriter().write(door, parse_path(path), content)
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 64 KiB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("Nothing can be mounted here; the failing writes below show the same without a disk.")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
+        FileWriter().write(door, parse_path(path), content, temporary=temporary_name("user", "request"))
 
 
 @pytest.mark.parametrize("hard_links", [1, 2])
@@ -104,6 +90,24 @@ def test_when_writing_fails_midway_the_old_content_stays(
     assert (tmp_path / "f").read_bytes() == old
     assert (tmp_path / "f").stat().st_mode & 0o777 == 0o751
     assert sorted(os.listdir(tmp_path)) == before
+
+
+@pytest.mark.parametrize("appears", [False, True])
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
+def test_when_a_new_file_cannot_be_put_in_place_nothing_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, appears: bool
+) -> None:
+    """``appears``: a file of another program's is in its place by then."""
+
+    def fail(*_: object) -> None:
+        if appears:
+            (tmp_path / "f").write_bytes(OLD)
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(renaming, "rename_by_kernel", fail)
+    with Door(tmp_path) as door, pytest.raises(FileAccessFailed):
+        FileWriter().write(door, parse_path("f"), NEW, temporary=temporary_name("user", "request"), if_match=None)
+    assert os.listdir(tmp_path) == (["f"] if appears else [])
 
 
 def test_what_a_person_is_told_holds_nothing_of_the_operating_system(

@@ -258,3 +258,36 @@ def test_errors_in_the_middle_leave_no_descriptor(root: Path, open_beneath: Open
         with Door(root) as door, pytest.raises(OutsideProjectRoot), door.place(parse_path("a/b/out/x")):
             pass
     assert len(os.listdir("/dev/fd")) == before
+
+
+def test_an_entry_is_the_link_itself_and_links_on_the_way_are_followed(root: Path) -> None:
+    (root / "d").mkdir()
+    (root / "d/l").symlink_to("../../outside")
+    (root / "way").symlink_to("d")
+    with Door(root) as door, door.entries({"path": parse_path("way/l")}) as (place,):
+        assert place.name == b"l"
+        assert os.path.samestat(os.fstat(place.parent), os.stat(root / "d"))
+        assert [os.fstat(directory).st_ino for directory in place.directories] == [
+            root.stat().st_ino,
+            (root / "d").stat().st_ino,
+        ]
+
+
+def test_of_several_entries_the_fault_that_counts_most_is_told(root: Path) -> None:
+    (root / "f").touch()
+    (root / "out").symlink_to("../outside")
+    faults = {OutsideProjectRoot: "out/x", InvalidRequest: ".git/x", FileNotFound: "f/x"}
+    for number, (error, path) in enumerate(faults.items()):
+        for other in list(faults.values())[number:]:
+            for one, two in ((path, other), (other, path)):
+                paths = {"one": parse_path(one), "two": parse_path(two)}
+                with Door(root) as door, pytest.raises(error), door.entries(paths):
+                    pass
+
+
+def test_directories_are_made_with_the_last_one_only_when_asked(root: Path) -> None:
+    with Door(root) as door, door.place(parse_path("a/b")) as place:
+        place.make_parents(0o022)
+        assert os.listdir(root / "a") == []
+        place.make_directory(0o022)
+        assert os.listdir(root / "a") == ["b"]

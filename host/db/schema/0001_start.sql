@@ -21,11 +21,15 @@ CREATE TABLE fs_state (
     last_seq   INTEGER NOT NULL
 );
 
--- answer: as it was sent, only when done. completed_at_s: epoch seconds, once it is not running.
+-- session_id, path: what the request was about, '' and NULL for none. answer: as it was sent, only when done.
+-- completed_at_s: epoch seconds, once it is not running.
 CREATE TABLE requests (
     user_id        TEXT NOT NULL,
     request_id     TEXT NOT NULL,
     hash           BLOB NOT NULL,
+    wire_type      TEXT NOT NULL,
+    session_id     TEXT NOT NULL,
+    path           TEXT,
     state          TEXT NOT NULL CHECK (state IN ('running', 'done', 'unknown')),
     answer         BLOB,
     created_at_s   REAL NOT NULL,

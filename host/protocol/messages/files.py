@@ -39,6 +39,24 @@ class FsWrite(Request):
     create_dirs: bool = False
 
 
+class FsCreateDir(Request):
+    wire_type: ClassVar[str] = "fs_create_dir"
+    path: str
+
+
+class FsMove(Request):
+    wire_type: ClassVar[str] = "fs_move"
+    from_path: Annotated[str, Field(alias="from")]
+    to_path: Annotated[str, Field(alias="to")]
+    overwrite: bool = False
+
+
+class FsDelete(Request):
+    wire_type: ClassVar[str] = "fs_delete"
+    path: str
+    recursive: bool = False
+
+
 class Entry(msgspec.Struct, rename="camel", kw_only=True, gc=False):
     """One line of a listing. ``size`` is bytes; ``modified_at`` RFC 3339 UTC with milliseconds."""
 
@@ -81,4 +99,10 @@ class FsWriteResponse(Response):
     size: int
     modified_at: str
     etag: str
+    success: bool = True
+
+
+class FsDone(Response):
+    """It is done, and there is nothing more to tell."""
+
     success: bool = True
