@@ -5,7 +5,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -26,20 +26,17 @@ from host.core.settings import Settings
 from host.core.tasks import TaskSet, run_together
 from host.db.database import Database
 from host.db.errors import DatabaseError
-from host.db.projects import Project
 from host.db.request_log import RequestLog
 from host.files.handlers import FileHandlers
 from host.files.service import ProjectFiles
-from host.paths.door import Door
 from host.projects.identity import MachineLabel, get_machine_key, set_machine_key
-from host.projects.naming import shown_path
 from host.projects.registry import ProjectRegistry
 from host.protocol.errors import InvalidRequest
-from host.protocol.messages.system import DaemonRegister, RegisteredProject
+from host.protocol.messages.system import DaemonRegister
 from host.relay.connection_state import State
 from host.relay.link import Link
 from host.relay.outbox import Outbox
-from host.relay.registration import MachineFacts, build_registration, find_capabilities
+from host.relay.registration import MachineFacts, build_registration, find_capabilities, registered
 from host.relay.router import RequestRouter
 
 logger = logging.getLogger(__name__)
@@ -98,13 +95,13 @@ class Daemon:
         self._stopping = asyncio.Event()
         self._forced = asyncio.Event()
         self._background = TaskSet()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._parts: list[asyncio.Task[None]] = []
         table = RouteTable()
         files.register(table)
         self._facts = MachineFacts(machine_key, version("pocketcoder"), tuple(table))
         self._outbox = Outbox()
         self._router = RequestRouter(
-            table, projects=_Roots(registry), log=log, user_id=lambda: self._link.user_id, outbox=self._outbox
+            table, projects=registry, log=log, user_id=lambda: self._link.user_id, outbox=self._outbox
         )
         self._link = Link(session, self._outbox, self._registration, self._router.accept)
         registry.on_change(self._link.changed)
@@ -134,19 +131,18 @@ class Daemon:
         """Start what runs beside the control plane."""
         for warning in self._warnings:
             logger.warning("%s", warning)
-        self._tasks = [asyncio.create_task(self._link.run()), asyncio.create_task(self._keep_tidy())]
+        self._parts = [asyncio.create_task(self._link.run()), asyncio.create_task(self._keep_tidy())]
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(number, self._signalled)
         logger.info("PocketCoder %s started (process %d)", self._facts.daemon_version, os.getpid())
 
     async def stopped(self) -> None:
-        """Wait until somebody asks to stop, or a part that must run has failed."""
+        """Wait until somebody asks to stop. Raises what a part raised that must run until then."""
         stopping = asyncio.create_task(self._stopping.wait())
-        await asyncio.wait([stopping, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait([stopping, *self._parts], return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
-        for task in self._tasks:
-            if task.done():
-                logger.critical("A part of the daemon ended that must not", exc_info=task.exception())
+        for part in done & set(self._parts):
+            part.result()
 
     async def close(self) -> None:
         """Let what runs end and its answers go out, at most 30 s, or not at all when forced; then drop the link."""
@@ -155,9 +151,9 @@ class Daemon:
             async with asyncio.timeout(GRACE_S):
                 await run_together(self._finish(), self._wait_for_force())
         await self._router.cancel()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for part in self._parts:
+            part.cancel()
+        await asyncio.gather(*self._parts, return_exceptions=True)
         await self._background.cancel()
         await self._registry.close()
 
@@ -246,7 +242,7 @@ class Daemon:
             token=token,
             label=self._label.read(),
             capabilities=await asyncio.to_thread(find_capabilities, self._settings, tuple(self._warnings)),
-            projects=[_registered(project, fs_seqs) for project in self._registry.all()],
+            projects=[registered(project, fs_seqs) for project in self._registry.all()],
         )
 
     async def _keep_tidy(self) -> None:
@@ -279,32 +275,3 @@ async def settle_unfinished(log: RequestLog, files: FileHandlers) -> None:
         except TimeoutError:
             logger.warning("The temporary files of writes that were cut off could not all be removed in time")
     await log.recover()
-
-
-class _Roots:
-    """Whether a project and its directory are there."""
-
-    def __init__(self, registry: ProjectRegistry) -> None:
-        self._registry = registry
-
-    async def require_root(self, project_id: str) -> Path:
-        root = await self._registry.root_of(project_id)
-
-        def enter() -> None:
-            with Door(root):
-                pass
-
-        await asyncio.to_thread(enter)
-        return root
-
-
-def _registered(project: Project, fs_seqs: Mapping[str, int]) -> RegisteredProject:
-    return RegisteredProject(
-        project_id=project.project_id,
-        name=project.name,
-        path=shown_path(project.path),
-        created_at=project.created_at,
-        last_opened_at=project.last_opened_at,
-        watcher_running=False,
-        last_fs_seq=fs_seqs.get(project.project_id, 0),
-    )

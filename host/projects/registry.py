@@ -15,6 +15,7 @@ from host.core.tasks import TaskSet
 from host.db import projects as table
 from host.db.database import Database
 from host.db.projects import Project
+from host.paths.door import Door
 from host.projects.directory import real_directory, refuse_too_wide
 from host.projects.naming import check_label, default_name, shown_path
 from host.projects.nesting import Overlap, find_overlap
@@ -110,6 +111,11 @@ class ProjectRegistry:
             self._touch(project, rfc3339(now_s))
         return project.path
 
+    async def require_root(self, project_id: str) -> None:
+        """Raises ProjectNotFound, or ProjectRootGone when its directory is not there."""
+        root = await self.root_of(project_id)
+        await asyncio.to_thread(_enter, root)
+
     async def last_fs_seq(self, project_id: str) -> int:
         """The last change number that the project may have used. Raises ProjectNotFound."""
         self._get(project_id)
@@ -148,6 +154,11 @@ class ProjectRegistry:
     def _tell(self) -> None:
         for listener in self._listeners:
             listener()
+
+
+def _enter(root: Path) -> None:
+    with Door(root):
+        pass
 
 
 async def _whole(change: Coroutine[Any, Any, None]) -> None:

@@ -3,10 +3,13 @@
 import platform
 import shutil
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from host.core.settings import Settings
+from host.db.projects import Project
+from host.projects.naming import shown_path
 from host.protocol.limits import MAX_WARNING_CHARS, MAX_WARNINGS, PROTOCOL_VERSION
 from host.protocol.messages.system import Capabilities, DaemonRegister, Machine, RegisteredProject
 
@@ -34,6 +37,18 @@ def find_capabilities(settings: Settings, warnings: tuple[str, ...] = ()) -> Cap
         claude_store_found=(Path.home() / ".claude" / "projects").is_dir(),
         # They may name long paths, and must not keep the machine from registering.
         warnings=tuple(_cut(warning) for warning in (*missing, *warnings)[:MAX_WARNINGS]),
+    )
+
+
+def registered(project: Project, fs_seqs: Mapping[str, int]) -> RegisteredProject:
+    return RegisteredProject(
+        project_id=project.project_id,
+        name=project.name,
+        path=shown_path(project.path),
+        created_at=project.created_at,
+        last_opened_at=project.last_opened_at,
+        watcher_running=False,
+        last_fs_seq=fs_seqs.get(project.project_id, 0),
     )
 
 

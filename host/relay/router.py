@@ -7,7 +7,6 @@ and its answer goes out on whatever connection there is then.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Final, Protocol
 
 from msgspec.structs import replace
@@ -35,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 
 class Projects(Protocol):
-    async def require_root(self, project_id: str) -> Path:
+    async def require_root(self, project_id: str) -> None:
         """Raises ProjectNotFound, or ProjectRootGone when its directory is not there."""
 
 

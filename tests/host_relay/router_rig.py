@@ -68,12 +68,11 @@ class RouterRig:
         self.log = RequestLog(self.database)
         self.router = RequestRouter(table, projects=self, log=self.log, user_id=lambda: self.user_id, outbox=self)
 
-    async def require_root(self, project_id: str) -> Path:
+    async def require_root(self, project_id: str) -> None:
         if self.project_fault is not None:
             raise self.project_fault
         if project_id not in self.projects:
             raise ProjectNotFound
-        return Path("/src/app")
 
     async def answers(self) -> list[dict[str, Any]]:
         """Wait until everything is answered; return what was sent since the last time."""
