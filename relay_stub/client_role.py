@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from host.core.clock import now_rfc3339
-from host.protocol.envelope import Envelope
+from host.protocol.envelope import Envelope, askers_of
 from host.protocol.errors import ProjectNotFound, ProtocolError, RateLimited
 from host.protocol.limits import MAX_CLIENT_FRAME_BYTES, MAX_JOINED_PROJECTS
 from host.protocol.messages.auth import WEB_CLIENT_ID, ClientId
@@ -136,7 +136,7 @@ class ClientRole:
 
     def _happened(self, envelope: Envelope) -> None:
         """An event for several connections; the asker of a streamed one has it already."""
-        if envelope.reply_to != self.connection.id:
+        if self.connection.id not in askers_of(envelope):
             self._send(routing.for_client(envelope))
 
     def _told(self, envelope: Envelope) -> None:

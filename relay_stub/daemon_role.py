@@ -7,7 +7,7 @@ from typing import ClassVar
 from host.core.clock import now_rfc3339
 from host.protocol.catalog import CATALOG
 from host.protocol.close_codes import CloseCode
-from host.protocol.envelope import Envelope
+from host.protocol.envelope import Envelope, askers_of
 from host.protocol.errors import InvalidRequest, RateLimited, Unsupported
 from host.protocol.messages.auth import HOST_CLIENT_ID, ClientId
 from host.protocol.messages.base import encode_payload, parse_request
@@ -93,11 +93,10 @@ class DaemonRole:
 
     def _turn_away(self, request: Envelope) -> None:
         """The daemon reads slower than it is asked: the asker hears at once, the link lives on."""
-        if request.reply_to is None:
-            return
         error = RateLimited("The machine has more requests waiting than it can take. Try again.", retryAfterMs=1_000)
         refusal = Envelope("error", request_id=request.request_id, machine_key=self._machine_key, error=error.to_wire())
-        self.connection.relay.bus.publish(subjects.client(self._user_id, request.reply_to), refusal)
+        for asker in askers_of(request):
+            self.connection.relay.bus.publish(subjects.client(self._user_id, asker), refusal)
 
     def _tell_lost(self) -> None:
         lost = Envelope(routing.MACHINE_LOST, machine_key=self._machine_key)

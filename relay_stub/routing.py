@@ -20,7 +20,7 @@ from host.protocol.catalog import (
     needs_project,
     request_timeout_s,
 )
-from host.protocol.envelope import Envelope, InvalidEnvelope, Sender, is_request_id
+from host.protocol.envelope import Envelope, InvalidEnvelope, Sender, askers_of, is_request_id
 from host.protocol.errors import InvalidRequest, MachineOffline, ProjectNotFound, Unsupported
 from relay_stub import subjects
 
@@ -139,15 +139,15 @@ def from_daemon(
 ) -> Iterable[Delivery]:
     """Where a daemon's message goes.
 
-    An answer goes to the connection that asked. An event goes to the asker, if it names
-    one, and to the clients that joined its project; the asker's connection drops the
+    An answer goes to the connection that asked. An event goes to the askers, if it names
+    any, and to the clients that joined its project; an asker's connection drops the
     second copy by ``reply_to``. What names a project of another machine goes nowhere.
     """
     if envelope.type.startswith(INTERNAL_PREFIX):
         return
     stamped = replace(envelope, machine_key=machine_key, from_=None)
-    if stamped.reply_to is not None:
-        yield Delivery(subjects.client(user_id, stamped.reply_to), stamped)
+    for asker in dict.fromkeys(askers_of(stamped)):
+        yield Delivery(subjects.client(user_id, asker), stamped)
     if _is_answer(stamped):
         return
     if stamped.type in _EVENTS_FOR_ALL_CLIENTS:

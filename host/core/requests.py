@@ -1,11 +1,23 @@
 """How a wire type finds its handler: one explicit table, typed in and typed out."""
 
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
 
 from host.protocol.catalog import CATALOG, RequestType
-from host.protocol.messages.base import Request, Response
+from host.protocol.messages.base import Event, Request, Response
+
+
+class Emit(Protocol):
+    def __call__(self, event: Event, *, after_answer: bool = False) -> None:
+        """Send an event to whoever asked and whoever joined the project, or drop it: it never waits.
+
+        With ``after_answer`` it goes out behind the answer, and to the others only.
+        """
+
+
+def _emit_nothing(event: Event, *, after_answer: bool = False) -> None:
+    raise NotImplementedError("This request streams nothing.")
 
 
 @dataclass(frozen=True)
@@ -15,16 +27,17 @@ class RequestContext:
     project_id: str
     request_id: str
     user_id: str
+    emit: Emit = field(default=_emit_nothing, compare=False)
 
 
 RequestT = TypeVar("RequestT", bound=Request)
-Handler = Callable[[RequestT, RequestContext], Awaitable[Response]]
+Handler = Callable[[RequestT, RequestContext], Awaitable[Response | Event]]
 
 
 @dataclass(frozen=True)
 class Route:
     kind: RequestType
-    handler: Callable[[Any, RequestContext], Awaitable[Response]]
+    handler: Callable[[Any, RequestContext], Awaitable[Response | Event]]
 
 
 class RouteTable:

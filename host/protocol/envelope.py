@@ -18,13 +18,17 @@ class Sender(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
 
 
 class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One message. ``request_id`` is 1-128 printable ASCII characters; ``reply_to`` is opaque to the daemon."""
+    """One message. ``request_id`` is 1-128 printable ASCII characters; ``reply_to`` is opaque to the daemon.
+
+    An event of a request that several connections wait for names them all in ``reply_to``,
+    so that the relay can deliver it once to each and to those that joined.
+    """
 
     type: str
     request_id: str | None = msgspec.field(default=None, name="requestId")
     session_id: str | None = msgspec.field(default=None, name="sessionId")
     machine_key: str | None = msgspec.field(default=None, name="machineKey")
-    reply_to: str | None = msgspec.field(default=None, name="replyTo")
+    reply_to: str | list[str] | None = msgspec.field(default=None, name="replyTo")
     from_: Sender | None = msgspec.field(default=None, name="from")
     payload: msgspec.Raw = NO_PAYLOAD
     error: WireError | None = None
@@ -78,6 +82,17 @@ def decode_envelope(frame: bytes) -> Envelope:
 def encode_envelope(envelope: Envelope) -> bytes:
     """The frame's bytes: UTF-8 JSON, absent members left out."""
     return _encoder.encode(envelope)
+
+
+def askers_of(envelope: Envelope) -> list[str]:
+    """The connections that a daemon's message answers."""
+    match envelope.reply_to:
+        case None:
+            return []
+        case str(asker):
+            return [asker]
+        case askers:
+            return askers
 
 
 def is_request_id(text: str) -> bool:

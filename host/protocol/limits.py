@@ -34,6 +34,8 @@ RECONNECT_STABLE_S: Final = 10.0
 # The daemon's work
 MAX_ACTIVE_REQUESTS: Final = 1024
 MAX_CONCURRENT_READS: Final = 8
+# Ends of commands that wait for the next link.
+MAX_KEPT_FRAMES: Final = 256
 
 # Retries
 REMEMBERED_REQUESTS_MAX: Final = 10_000

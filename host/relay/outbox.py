@@ -1,13 +1,14 @@
 """What waits to be sent on the link. Open while registered, closed between links.
 
 An answer that can't be sent is dropped: the relay has told the asker ``MACHINE_OFFLINE``
-when the link broke, and who sends the request again gets the remembered answer.
+when the link broke, and who sends the request again gets the remembered answer. Only the end
+of a command is kept for the next link, because the relay goes on waiting for it.
 """
 
 import asyncio
 from collections import deque
 
-from host.protocol.limits import MAX_QUEUED_BYTES
+from host.protocol.limits import MAX_KEPT_FRAMES, MAX_QUEUED_BYTES
 
 
 class Outbox:
@@ -16,6 +17,7 @@ class Outbox:
     def __init__(self, capacity_bytes: int = MAX_QUEUED_BYTES) -> None:
         self._capacity_bytes = capacity_bytes
         self._frames: deque[bytes] = deque()
+        self._kept: deque[bytes] = deque(maxlen=MAX_KEPT_FRAMES)
         self._queued_bytes = 0
         self._is_open = False
         self._waiting: deque[tuple[bytes, asyncio.Future[bool]]] = deque()
@@ -29,6 +31,8 @@ class Outbox:
 
     def open(self) -> None:
         self._is_open = True
+        while self._kept:
+            self._append(self._kept.popleft())
 
     def close(self) -> None:
         """Drop what waits, and let those go on who wait for room."""
@@ -49,12 +53,18 @@ class Outbox:
         self._append(frame)
         return True
 
-    async def put(self, frame: bytes) -> bool:
-        """Queue a frame when there is room; return whether it was queued, which a closed outbox never does."""
+    async def put(self, frame: bytes, *, keep: bool = False) -> bool:
+        """Queue a frame when there is room; return whether it was queued.
+
+        A closed outbox takes only what it shall ``keep`` until it opens again: small frames, of which the
+        oldest go when there are too many.
+        """
         if self.offer(frame):
             return True
         if not self._is_open:
-            return False
+            if keep:
+                self._kept.append(frame)
+            return keep
         turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append((frame, turn))
         return await turn

@@ -7,7 +7,7 @@ and its answer goes out on whatever connection there is then.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Final, Protocol
+from typing import Protocol
 
 from msgspec.structs import replace
 
@@ -28,7 +28,8 @@ from host.protocol.errors import (
     unforeseen,
 )
 from host.protocol.limits import MAX_ACTIVE_REQUESTS, MAX_CONCURRENT_READS, MAX_FRAME_BYTES, MAX_PATH_BYTES, MIB
-from host.protocol.messages.base import Request, encode_payload, parse_request
+from host.protocol.messages.base import Event, Request, encode_payload, parse_request
+from host.relay.running_request import Answers, RunningRequest
 
 logger = logging.getLogger(__name__)
 
@@ -36,16 +37,6 @@ logger = logging.getLogger(__name__)
 class Projects(Protocol):
     async def require_root(self, project_id: str) -> None:
         """Raises ProjectNotFound, or ProjectRootGone when its directory is not there."""
-
-
-class Answers(Protocol):
-    """Where answers go: the outbox."""
-
-    def offer(self, frame: bytes) -> bool:
-        """Queue at once, or not at all."""
-
-    async def put(self, frame: bytes) -> bool:
-        """Queue when there is room."""
 
 
 class RequestRouter:
@@ -71,7 +62,7 @@ class RequestRouter:
         self._outbox = outbox
         self._tasks = TaskSet()
         self._reads = asyncio.Semaphore(MAX_CONCURRENT_READS)
-        self._running: dict[tuple[str, str], _RunningRequest] = {}
+        self._running: dict[tuple[str, str], RunningRequest] = {}
         self._is_stopping = False
 
     @property
@@ -106,24 +97,25 @@ class RequestRouter:
 
     def _refuse(self, request: Envelope, error: ProtocolError) -> None:
         # Where not even a refusal can be queued, the relay's time-out tells the asker.
-        self._outbox.offer(_addressed(_failure(error), request))
+        refusal = replace(_failure(error), request_id=request.request_id, session_id=request.session_id)
+        self._outbox.offer(encode_envelope(replace(refusal, reply_to=request.reply_to)))
 
     async def _answer(self, request: Envelope) -> None:
+        running = RunningRequest(request, self._outbox)
         try:
             route = await self._route(request)
             body = await self._parse(request, route)
         except ProtocolError as exc:
-            await self._outbox.put(_addressed(_failure(exc), request))
-            return
+            await running.answer(_failure(exc))
         except Exception:
             logger.exception("A request of type %s could not be looked at", request.type)
-            await self._outbox.put(_addressed(Envelope("error", error=unforeseen()), request))
-            return
-        if route.kind.changes:
-            await self._answer_once(request, route, body)
+            await running.answer(Envelope("error", error=unforeseen()))
         else:
-            async with self._reads:
-                await self._outbox.put(_addressed(await self._run(request, route, body), request))
+            if route.kind.changes:
+                await self._answer_once(request, route, body)
+            else:
+                async with self._reads:
+                    await running.answer(await self._run(running, request, route, body))
 
     async def _route(self, request: Envelope) -> Route:
         route = self._table.find(request.type)
@@ -144,20 +136,23 @@ class RequestRouter:
         if needs_project(request.type):
             await self._projects.require_root(request.session_id or "")
 
-    async def _run(self, request: Envelope, route: Route, body: Request) -> Envelope:
+    async def _run(self, running: RunningRequest, request: Envelope, route: Route, body: Request) -> Envelope:
         """The terminal message, whatever happens; without ids and addresses."""
         try:
-            return await self._call(self._user_id(), request, route, body)
+            return await self._call(running, self._user_id(), request, route, body)
         except ProtocolError as exc:
             return _failure(exc)
         except Exception:
             logger.exception("A request of type %s failed", request.type)
             return Envelope("error", error=unforeseen())
 
-    async def _call(self, user_id: str, request: Envelope, route: Route, body: Request) -> Envelope:
-        context = RequestContext(request.session_id or "", request.request_id or "", user_id)
+    async def _call(
+        self, running: RunningRequest, user_id: str, request: Envelope, route: Route, body: Request
+    ) -> Envelope:
+        context = RequestContext(request.session_id or "", request.request_id or "", user_id, running.emit)
         response = await route.handler(body, context)
-        answer = Envelope(route.kind.response_type, payload=encode_payload(response))
+        wire_type = response.wire_type if isinstance(response, Event) else route.kind.response_type
+        answer = Envelope(wire_type, payload=encode_payload(response))
         if memoryview(answer.payload).nbytes > MAX_FRAME_BYTES - 1 * MIB:
             raise FileTooLarge("The answer is larger than one message can be. Ask for a part of it.")
         return answer
@@ -170,16 +165,16 @@ class RequestRouter:
                 running.join(request, digest)
                 return
         except ProtocolError as exc:
-            await self._outbox.put(_addressed(_failure(exc), request))
+            await RunningRequest(request, self._outbox).answer(_failure(exc))
             return
         # Entered before anything is awaited, so that a second copy always finds the first.
-        running = self._running[key] = _RunningRequest(digest, request)
+        running = self._running[key] = RunningRequest(request, self._outbox, digest)
         try:
-            answer = await self._remembered(key, digest, request, body) or await self._change(key, request, route, body)
+            remembered = await self._remembered(key, digest, request, body)
+            answer = remembered or await self._change(running, key, request, route, body)
         finally:
             del self._running[key]
-        for asker in running.askers:
-            await self._outbox.put(_addressed(answer, asker))
+        await running.answer(answer, is_first=remembered is None)
 
     async def _remembered(
         self, key: tuple[str, str], digest: bytes, request: Envelope, body: Request
@@ -200,9 +195,11 @@ class RequestRouter:
         # Running, but not here: its end could not be stored.
         return _failure(OutcomeUnknown()) if isinstance(begun, Running) else None
 
-    async def _change(self, key: tuple[str, str], request: Envelope, route: Route, body: Request) -> Envelope:
+    async def _change(
+        self, running: RunningRequest, key: tuple[str, str], request: Envelope, route: Route, body: Request
+    ) -> Envelope:
         try:
-            answer = await self._call(key[0], request, route, body)
+            answer = await self._call(running, key[0], request, route, body)
         except ProtocolError as exc:
             answer = _failure(exc)
             if not exc.is_outcome:
@@ -222,27 +219,6 @@ class RequestRouter:
             logger.exception("The end of a request could not be stored")
 
 
-class _RunningRequest:
-    """A request under way, and everyone who waits for it."""
-
-    def __init__(self, digest: bytes, asker: Envelope) -> None:
-        self._digest = digest
-        self.askers: Final = [_without_payload(asker)]
-
-    def join(self, asker: Envelope, digest: bytes) -> None:
-        """Raises InvalidRequest when it is another request under the same id."""
-        if digest != self._digest:
-            raise InvalidRequest.of_field("requestId", "It was used for another request. Choose a new one.")
-        if all(asker.reply_to != known.reply_to for known in self.askers):
-            self.askers.append(_without_payload(asker))
-
-
-def _without_payload(request: Envelope) -> Envelope:
-    return Envelope(
-        request.type, request_id=request.request_id, session_id=request.session_id, reply_to=request.reply_to
-    )
-
-
 def _failure(error: ProtocolError) -> Envelope:
     return Envelope("error", error=error.to_wire())
 
@@ -251,13 +227,6 @@ def _path_in(body: Request) -> str | None:
     path = getattr(body, "path", None)
     # A longer one will be refused, and is not worth writing down.
     return path if isinstance(path, str) and len(path) <= MAX_PATH_BYTES else None
-
-
-def _addressed(answer: Envelope, asker: Envelope) -> bytes:
-    """The frame that takes an answer to one asker."""
-    return encode_envelope(
-        replace(answer, request_id=asker.request_id, session_id=asker.session_id, reply_to=asker.reply_to)
-    )
 
 
 def _not_recorded() -> ProtocolError:

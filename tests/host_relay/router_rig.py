@@ -101,7 +101,7 @@ class RouterRig:
         self.sent.append(frame)
         return True
 
-    async def put(self, frame: bytes) -> bool:
+    async def put(self, frame: bytes, *, keep: bool = False) -> bool:
         if self.sending is not None:
             await self.sending(frame)
         return self.offer(frame)
