@@ -81,7 +81,7 @@ class Daemon:
         label: MachineLabel,
         session: Session,
         log: RequestLog,
-        files: FileHandlers,
+        features: Iterable[Feature],
         machine_key: str,
         warnings: list[str],
     ) -> None:
@@ -97,7 +97,8 @@ class Daemon:
         self._background = TaskSet()
         self._parts: list[asyncio.Task[None]] = []
         table = RouteTable()
-        files.register(table)
+        for feature in features:
+            feature.register(table)
         self._facts = MachineFacts(machine_key, version("pocketcoder"), tuple(table))
         self._outbox = Outbox()
         self._router = RequestRouter(
@@ -110,9 +111,10 @@ class Daemon:
     async def assemble(cls, paths: HostPaths, settings: Settings, database: Database, warnings: list[str]) -> "Daemon":
         log = RequestLog(database)
         registry = await ProjectRegistry.load(database)
+        runs, runner = CommandRuns(database), ProcessRunner()
         files = FileHandlers(ProjectFiles(), registry)
         await settle_unfinished(log, files)
-        await log.purge()
+        await runs.interrupt_unfinished()
         store = TokenStore(paths.auth_file)
         machine_key = store.machine_key(otherwise=await get_machine_key(database))
         await set_machine_key(database, machine_key)

@@ -13,8 +13,6 @@ from msgspec.structs import replace
 
 from host.protocol.catalog import (
     COMMAND_EXEC,
-    COMMAND_TIMEOUT_DEFAULT_MS,
-    COMMAND_TIMEOUT_MAX_MS,
     DEFAULT_TIMEOUT_S,
     is_terminal,
     needs_project,
@@ -22,6 +20,7 @@ from host.protocol.catalog import (
 )
 from host.protocol.envelope import Envelope, InvalidEnvelope, Sender, askers_of, is_request_id
 from host.protocol.errors import InvalidRequest, MachineOffline, ProjectNotFound, Unsupported
+from host.protocol.limits import COMMAND_TIMEOUT_DEFAULT_MS, COMMAND_TIMEOUT_MAX_MS
 from relay_stub import subjects
 
 # Only the relay says these, to its own connections.

@@ -15,7 +15,6 @@ Channel = Literal["stdout", "stderr"]
 
 MAX_SENT_BYTES: Final = 300 * KIB
 MAX_TAIL_BYTES: Final = 8 * KIB
-PREVIEW_CHARS: Final = 200
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,6 @@ class Output:
 
     max_sent_bytes: int = MAX_SENT_BYTES
     truncated: bool = False
-    preview: str = ""
     _sent_bytes: int = 0
     _waiting: list[Chunk] = field(default_factory=list)
     _tail: bytes = b""
@@ -82,7 +80,6 @@ class Output:
             text = encoded[:room].decode("utf-8", errors="ignore")
         if text:
             self._sent_bytes += min(len(encoded), room)
-            self.preview = (self.preview + text)[:PREVIEW_CHARS]
             self._waiting.append(Chunk(channel, text))
 
     def _keep_tail(self, data: bytes) -> None:

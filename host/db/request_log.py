@@ -14,6 +14,20 @@ from host.protocol.errors import InvalidRequest, OutcomeUnknown
 from host.protocol.limits import REMEMBERED_REQUESTS_MAX, REMEMBERED_REQUESTS_S
 
 _FINISHED_PER_PURGE: Final = 500
+# A command's id is taken as long as its run is kept.
+_PURGE: Final = """
+    DELETE FROM requests WHERE rowid IN (
+        SELECT rowid FROM requests WHERE completed_at_s < :oldest_kept_s
+        UNION
+        SELECT rowid FROM (
+            SELECT rowid FROM requests WHERE completed_at_s IS NOT NULL
+            ORDER BY completed_at_s DESC LIMIT -1 OFFSET :keep_max
+        )
+    ) AND NOT EXISTS (
+        SELECT 1 FROM command_runs
+        WHERE command_runs.request_id = requests.request_id AND command_runs.user_id = requests.user_id
+    )
+"""
 
 
 @dataclass(frozen=True)
@@ -67,7 +81,8 @@ class RequestLog:
     """Requests by (user, requestId), in the database. Every change is durable when its call returns.
 
     What has ended is kept for ``keep_s`` seconds, and the last ``keep_max`` of it: ``purge``
-    sees to that, and every ``finished_per_purge``-th ``finish``.
+    sees to that, and every ``finished_per_purge``-th ``finish``. Besides, a command's request
+    is kept as long as its run.
     """
 
     def __init__(
@@ -154,12 +169,7 @@ class RequestLog:
         await self._database.write(self._purge)
 
     def _purge(self, connection: sqlite3.Connection) -> None:
-        connection.execute("DELETE FROM requests WHERE completed_at_s < ?", (self._clock() - self._keep_s,))
-        connection.execute(
-            "DELETE FROM requests WHERE rowid IN (SELECT rowid FROM requests WHERE completed_at_s IS NOT NULL "
-            "ORDER BY completed_at_s DESC LIMIT -1 OFFSET ?)",
-            (self._keep_max,),
-        )
+        connection.execute(_PURGE, {"oldest_kept_s": self._clock() - self._keep_s, "keep_max": self._keep_max})
 
 
 def _begin(connection: sqlite3.Connection, request: UnfinishedRequest, body_hash: bytes, now_s: float) -> Begun:

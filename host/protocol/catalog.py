@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from host.protocol.messages import auth, files, system
-from host.protocol.messages.base import Request, Response
+from host.protocol.messages import auth, commands, events, files, system
+from host.protocol.messages.base import Event, Request, Response
 
 Peer = Literal["client", "daemon", "anyone"]
 Answerer = Literal["relay", "daemon"]
@@ -20,7 +20,7 @@ class RequestType:
     """One request. ``changes`` ones are remembered, so that sending them twice does them once."""
 
     request: type[Request]
-    response: type[Response]
+    response: type[Response | Event]
     asked_by: Peer
     answered_by: Answerer
     changes: bool = False
@@ -64,6 +64,17 @@ _ALL: Final = (
     RequestType(files.FsCreateDir, files.FsDone, "client", "daemon", changes=True),
     RequestType(files.FsMove, files.FsDone, "client", "daemon", changes=True),
     RequestType(files.FsDelete, files.FsDone, "client", "daemon", changes=True),
+    RequestType(
+        commands.CommandExec,
+        commands.CommandExit,
+        "client",
+        "daemon",
+        changes=True,
+        response_type_override=commands.CommandExit.wire_type,
+    ),
+    RequestType(commands.CommandCancel, commands.CommandCancelResponse, "client", "daemon"),
+    RequestType(commands.CommandRunsList, commands.CommandRunsListResponse, "client", "daemon"),
+    RequestType(events.EventsRead, events.EventsReadResponse, "client", "daemon"),
 )
 CATALOG: Final[Mapping[str, RequestType]] = {entry.name: entry for entry in _ALL}
 
@@ -81,10 +92,8 @@ _TIMEOUTS_S: Final[Mapping[str, float]] = {
 }
 
 # The one request whose own limit sets the relay's, and whose end is an event.
-COMMAND_EXEC: Final = "command_exec"
-COMMAND_EXIT: Final = "command_exit"
-COMMAND_TIMEOUT_DEFAULT_MS: Final = 120_000
-COMMAND_TIMEOUT_MAX_MS: Final = 3_600_000
+COMMAND_EXEC: Final = commands.CommandExec.wire_type
+COMMAND_EXIT: Final = commands.CommandExit.wire_type
 
 
 def needs_project(wire_type: str) -> bool:

@@ -132,8 +132,21 @@ class ProjectNesting(ProtocolError):
     code = ErrorCode.PROJECT_NESTING
 
 
+class SessionNotFound(ProtocolError):
+    """No such agent session, prompt, command or stream in this project."""
+
+    code = ErrorCode.SESSION_NOT_FOUND
+
+
 class DaemonBusy(ProtocolError):
     code = ErrorCode.DAEMON_BUSY
+
+
+class CommandTimeout(ProtocolError):
+    """A command was ended at its limit; what it did until then, it did."""
+
+    code = ErrorCode.COMMAND_TIMEOUT
+    is_outcome = True
 
 
 class OutcomeUnknown(ProtocolError):

@@ -54,3 +54,17 @@ MAX_TEXT_JSON_BYTES: Final = 16 * MIB
 MAX_LIST_ENTRIES: Final = 10_000
 MAX_LIST_DEPTH: Final = 20
 MAX_PATH_BYTES: Final = 4096
+
+# Commands
+COMMAND_TIMEOUT_MIN_MS: Final = 100
+COMMAND_TIMEOUT_DEFAULT_MS: Final = 120_000
+COMMAND_TIMEOUT_MAX_MS: Final = 3_600_000
+# What Linux takes as one argument of a program, with the zero byte at its end.
+MAX_COMMAND_CHARS: Final = 128 * KIB - 1
+OUTPUT_PREVIEW_CHARS: Final = 200
+KEPT_RUNS_MAX: Final = 10_000
+KEPT_RUNS_S: Final = 7 * 24 * 3600
+
+# Pages of what is kept
+MAX_PAGE_ITEMS: Final = 1000
+MAX_PAGE_BYTES: Final = 4 * MIB

@@ -39,3 +39,42 @@ CREATE TABLE requests (
     CHECK ((state = 'running') = (completed_at_s IS NULL))
 );
 CREATE INDEX requests_by_completion ON requests (completed_at_s);
+
+-- What happened, told in order. stream: command:<requestId> or agent:<agentSessionId>.
+-- last_seq: of the newest event, 0 before the first. floor_seq: what is below it was deleted by retention.
+CREATE TABLE streams (
+    stream_id  INTEGER PRIMARY KEY,
+    stream     TEXT NOT NULL UNIQUE,
+    project_id TEXT NOT NULL,
+    last_seq   INTEGER NOT NULL DEFAULT 0,
+    floor_seq  INTEGER NOT NULL DEFAULT 1
+);
+CREATE INDEX streams_by_project ON streams (project_id);
+
+-- seq: floor_seq to last_seq without a gap. at: RFC 3339 UTC. payload: JSON, as it was sent.
+-- The rows lie in the order they came, not by stream: so a commit for many streams writes a quarter of the pages.
+CREATE TABLE events (
+    stream_id INTEGER NOT NULL REFERENCES streams (stream_id) ON DELETE CASCADE,
+    seq       INTEGER NOT NULL,
+    at        TEXT NOT NULL,
+    type      TEXT NOT NULL,
+    payload   BLOB NOT NULL,
+    PRIMARY KEY (stream_id, seq)
+);
+
+-- The run of a command_exec, and its stream; in the order of their starts. ended_at, reason: NULL while it runs.
+CREATE TABLE command_runs (
+    stream_id      INTEGER PRIMARY KEY REFERENCES streams (stream_id) ON DELETE CASCADE,
+    request_id     TEXT NOT NULL UNIQUE,
+    user_id        TEXT NOT NULL,
+    command        TEXT NOT NULL,
+    started_at     TEXT NOT NULL,
+    ended_at       TEXT,
+    reason         TEXT CHECK (reason IN ('exited', 'cancelled', 'timeout', 'interrupted')),
+    exit_code      INTEGER,
+    signal         TEXT,
+    truncated      INTEGER NOT NULL DEFAULT 0,
+    output_preview TEXT NOT NULL DEFAULT '',
+    CHECK ((ended_at IS NULL) = (reason IS NULL))
+);
+CREATE INDEX command_runs_by_end ON command_runs (ended_at);

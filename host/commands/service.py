@@ -1,0 +1,68 @@
+"""Commands in projects: at most 8 at once in each, every one with a log that outlives the daemon."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from host.commands.run import Run
+from host.core.requests import RequestContext
+from host.db.command_runs import CommandRuns
+from host.paths.door import Door
+from host.paths.relative import ROOT
+from host.processes.runner import Job, ProcessRunner, RunningProcess
+from host.protocol.errors import DaemonBusy
+from host.protocol.messages.commands import CommandExec, CommandExit, CommandRunsListResponse
+
+MAX_RUNS_AT_ONCE: Final = 8
+
+
+@dataclass
+class Commands:
+    """``environment`` is what commands run in; ``shell`` the user's own."""
+
+    runner: ProcessRunner
+    runs: CommandRuns
+    shell: str
+    environment: Mapping[str, str]
+    _active: dict[tuple[str, str], Run] = field(default_factory=dict)
+    _counts: Counter[str] = field(default_factory=Counter)
+
+    async def run(self, request: CommandExec, root: Path, context: RequestContext) -> CommandExit:
+        """Run to the end. Raises DaemonBusy and ProjectRootGone before any effect."""
+        project_id, request_id = context.project_id, context.request_id
+        if self._counts[project_id] >= MAX_RUNS_AT_ONCE:
+            raise DaemonBusy(f"{MAX_RUNS_AT_ONCE} commands run in this project already. Wait for one, or cancel it.")
+        self._counts[project_id] += 1
+        try:
+            await self.runs.start(context.user_id, project_id, request_id, request.command)
+            process = await self._start_process(request, root, request_id)
+            run = Run(request_id, process, self.runs, context.emit, request.timeout_ms / 1000)
+            self._active[project_id, request_id] = run
+            return await run.go()
+        finally:
+            self._active.pop((project_id, request_id), None)
+            self._counts[project_id] -= 1
+
+    async def cancel(self, project_id: str, request_id: str) -> None:
+        """End a run; one that has ended stays as it is. Raises SessionNotFound for what never ran here."""
+        run = self._active.get((project_id, request_id))
+        if run is not None:
+            run.cancel()
+        else:
+            await self.runs.get(project_id, request_id)
+
+    async def list(self, project_id: str, *, limit: int, before: str | None) -> CommandRunsListResponse:
+        return await self.runs.list(project_id, limit=limit, before=before)
+
+    async def _start_process(self, request: CommandExec, root: Path, request_id: str) -> RunningProcess:
+        """Raises what keeps it from starting; the run is then forgotten."""
+        try:
+            with Door(root) as door, door.directory(ROOT) as directory:
+                environment = {**self.environment, **(request.env or {})}
+                return await self.runner.start(Job((self.shell, "-c", request.command), environment, directory))
+        except BaseException:
+            await asyncio.shield(self.runs.discard(request_id))
+            raise

@@ -1,0 +1,147 @@
+"""The durable log of events: the log is the truth, the push is a hint.
+
+An event is committed here before it is sent, and who missed it reads it from here. The
+functions of a connection are for jobs that change more than the log; ``EventLog`` is for all else.
+"""
+
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import msgspec
+
+from host.core.clock import Clock, rfc3339
+from host.db.database import Database
+from host.db.pages import first_page
+from host.protocol.errors import SessionNotFound
+from host.protocol.messages.base import Event, encode_payload
+from host.protocol.messages.events import EventsReadResponse, LoggedEvent
+
+EventT = TypeVar("EventT", bound=Event)
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent(Generic[EventT]):
+    """An event without a number: ``make`` is called once, with the seq and the time that it gets in the log.
+
+    So number and time are the same in the row and in the payload. ``type`` is the row's.
+    ``make`` runs in the database's thread: it only puts together what it holds.
+    """
+
+    type: str
+    make: Callable[[int, str], EventT]
+
+
+class EventLog:
+    """Streams of events, each owned by a project. Every change is durable when its call returns."""
+
+    def __init__(self, database: Database, *, clock: Clock = time.time) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def open_stream(self, stream: str, project_id: str) -> None:
+        """The stream is there, begun anew or from before. Raises SessionNotFound if it is another project's."""
+        await self._database.write(lambda connection: open_stream(connection, stream, project_id))
+
+    async def append(self, stream: str, events: Sequence[NewEvent[EventT]]) -> list[EventT]:
+        """Log all of the events, or none; they are numbered on from the last one, from 1, without a gap.
+
+        Returns them as they are to be sent. Raises LookupError for a stream that was not opened.
+        """
+        return await self._database.write(
+            lambda connection: append(connection, _stream_id(connection, stream), events, rfc3339(self._clock()))
+        )
+
+    async def read(self, stream: str, project_id: str, *, after_seq: int, limit: int) -> EventsReadResponse:
+        """A page of what follows ``after_seq`` and is still there: at most ``limit`` events, at most 4 MB or one event.
+
+        Raises SessionNotFound for an unknown stream, and for another project's.
+        """
+        return await self._database.read(lambda connection: _read(connection, stream, project_id, after_seq, limit))
+
+    async def trim(self, stream: str, floor_seq: int) -> None:
+        """Delete what is below ``floor_seq``, at most all there is. Raises LookupError for an unknown stream."""
+        await self._database.write(lambda connection: _trim(connection, _stream_id(connection, stream), floor_seq))
+
+    async def delete_stream(self, stream: str) -> None:
+        """Delete the stream with all its events. If there is none, there is nothing to do."""
+        await self._database.write(
+            lambda connection: connection.execute("DELETE FROM streams WHERE stream = ?", (stream,))
+        )
+
+
+def open_stream(connection: sqlite3.Connection, stream: str, project_id: str) -> int:
+    """Make the stream unless it is there; returns its id. Raises SessionNotFound if it is another project's."""
+    connection.execute(
+        "INSERT INTO streams (stream, project_id) VALUES (?, ?) ON CONFLICT (stream) DO NOTHING", (stream, project_id)
+    )
+    stream_id: int = _find(connection, stream, project_id)[0]
+    return stream_id
+
+
+def append(connection: sqlite3.Connection, stream_id: int, events: Sequence[NewEvent[EventT]], at: str) -> list[EventT]:
+    """See ``EventLog.append``; ``at`` is RFC 3339 UTC."""
+    (last_seq,) = connection.execute("SELECT last_seq FROM streams WHERE stream_id = ?", (stream_id,)).fetchone()
+    made = [event.make(seq, at) for seq, event in enumerate(events, last_seq + 1)]
+    connection.executemany(
+        "INSERT INTO events (stream_id, seq, at, type, payload) VALUES (?, ?, ?, ?, ?)",
+        [
+            (stream_id, seq, at, new.type, encode_payload(event))
+            for seq, (new, event) in enumerate(zip(events, made, strict=True), last_seq + 1)
+        ],
+    )
+    connection.execute("UPDATE streams SET last_seq = ? WHERE stream_id = ?", (last_seq + len(made), stream_id))
+    return made
+
+
+def last_event_at(connection: sqlite3.Connection, stream_id: int) -> str | None:
+    """When the newest event was logged, RFC 3339 UTC; None where there is none."""
+    row = connection.execute(
+        "SELECT at FROM events WHERE stream_id = ? ORDER BY seq DESC LIMIT 1", (stream_id,)
+    ).fetchone()
+    return row[0] if row else None
+
+
+def _read(
+    connection: sqlite3.Connection, stream: str, project_id: str, after_seq: int, limit: int
+) -> EventsReadResponse:
+    stream_id, last_seq, floor_seq = _find(connection, stream, project_id)
+    rows = connection.execute(
+        "SELECT seq, at, type, payload FROM events WHERE stream_id = ? AND seq > ? ORDER BY seq LIMIT ?",
+        (stream_id, after_seq, limit + 1),
+    )
+    page, more = first_page(rows, limit, sized_column=3)
+    return EventsReadResponse(
+        stream=stream,
+        events=[LoggedEvent(seq, at, kind, msgspec.Raw(payload)) for seq, at, kind, payload in page],
+        last_seq=last_seq,
+        floor_seq=floor_seq,
+        more=more,
+    )
+
+
+def _trim(connection: sqlite3.Connection, stream_id: int, floor_seq: int) -> None:
+    connection.execute(
+        "UPDATE streams SET floor_seq = max(floor_seq, min(?, last_seq + 1)) WHERE stream_id = ?",
+        (floor_seq, stream_id),
+    )
+    connection.execute("DELETE FROM events WHERE stream_id = ? AND seq < ?", (stream_id, floor_seq))
+
+
+def _find(connection: sqlite3.Connection, stream: str, project_id: str) -> tuple[int, int, int]:
+    """The stream's id, last seq and floor."""
+    row: tuple[int, int, int] | None = connection.execute(
+        "SELECT stream_id, last_seq, floor_seq FROM streams WHERE stream = ? AND project_id = ?", (stream, project_id)
+    ).fetchone()
+    if row is None:
+        raise SessionNotFound("This project has no such stream of events. It may have been deleted because of its age.")
+    return row
+
+
+def _stream_id(connection: sqlite3.Connection, stream: str) -> int:
+    row: tuple[int] | None = connection.execute("SELECT stream_id FROM streams WHERE stream = ?", (stream,)).fetchone()
+    if row is None:
+        raise LookupError("A stream of events was used that is not open.")
+    return row[0]

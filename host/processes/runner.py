@@ -1,0 +1,180 @@
+"""The one way to run a child process: below a shim that leaves nothing running."""
+
+import asyncio
+import errno
+import os
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from typing import Final
+
+from host.core.errors import ForPeople
+from host.core.tasks import TaskSet
+from host.processes import shim_messages
+from host.processes.connection import ShimConnection
+from host.processes.input import InputPipe
+from host.processes.keeper_process import KeeperProcess
+from host.processes.output import OutputPipes
+from host.processes.running import RunningProcess
+from host.processes.shim import KILL_LIMIT_S
+from host.processes.shim_messages import STARTED
+
+GRACE_S: Final = 5.0
+DRAIN_S: Final = 1.0
+START_TIMEOUT_S: Final = 30.0
+_MAX_STARTING: Final = 16
+_PREPARE_DELAY_S: Final = 0.02
+
+
+class ProcessNotStarted(ForPeople):
+    """Nothing runs. The message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to run.
+
+    ``argv[0]`` is the program's absolute path. ``environment`` is all that it sees. ``directory`` is an open
+    descriptor of the working directory; it stays the caller's and is needed until ``start`` returns. Without
+    ``wants_stdin`` its stdin is empty.
+    """
+
+    argv: tuple[str, ...]
+    environment: Mapping[str, str]
+    directory: int
+    wants_stdin: bool = False
+
+
+class ProcessRunner:
+    """Starts processes, each below a shim of its own, one of which always stands ready.
+
+    ``grace_s`` lies between SIGTERM and SIGKILL; ``drain_s`` is how long output is waited for after the
+    end of a process. Belongs to one event loop.
+    """
+
+    def __init__(self, *, grace_s: float = GRACE_S, drain_s: float = DRAIN_S) -> None:
+        self._grace_s = grace_s
+        self._drain_s = drain_s
+        self._keeper = KeeperProcess()
+        self._starting = asyncio.Semaphore(_MAX_STARTING)
+        self._background = TaskSet()
+        self._spare: ShimConnection | None = None
+        self._connections: set[ShimConnection] = set()
+        self._is_closing = False
+
+    async def prepare(self) -> None:
+        """Have a shim stand ready, so that the next start is quick. Never fails: a start says what is wrong."""
+        if self._spare is None and not self._is_closing:
+            with suppress(OSError):
+                self._keep(await self._connect())
+
+    async def start(self, job: Job) -> RunningProcess:
+        """Start a process. Raises ProcessNotStarted; ValueError for a NUL or half a character in the job."""
+        async with self._starting:
+            if self._is_closing:
+                raise ProcessNotStarted("Nothing is started any more, because the daemon is stopping.")
+            try:
+                return await self._start(job)
+            except (OSError, TimeoutError) as exc:
+                raise _not_started(job.argv[0], exc) from exc
+            finally:
+                self._background.spawn(self._prepare_soon(), name="prepare a shim")
+
+    async def close(self) -> None:
+        """Terminate all that runs. What is left after the grace is killed. May be called again."""
+        self._is_closing = True
+        await self._background.cancel()
+        running = [connection for connection in self._connections if connection.answer.done()]
+        for connection in running:
+            connection.terminate()
+        if running:
+            ends = [connection.tree_ended for connection in running]
+            await asyncio.wait(ends, timeout=self._grace_s + KILL_LIMIT_S)
+        for connection in tuple(self._connections):
+            connection.close()
+        await self._keeper.close()
+
+    async def _prepare_soon(self) -> None:
+        # Not at once: a fork would compete with what was just started.
+        await asyncio.sleep(_PREPARE_DELAY_S)
+        await self.prepare()
+
+    async def _start(self, job: Job) -> RunningProcess:
+        with ExitStack() as ours, ExitStack() as theirs:
+            connection = await self._take_shim()
+            ours.callback(connection.close)
+            stdin, our_stdin = _pipe(theirs, ours) if job.wants_stdin else (_nothing(theirs), None)
+            our_stdout, stdout = _pipe(ours, theirs)
+            our_stderr, stderr = _pipe(ours, theirs)
+            pid = await self._run(connection, job, (job.directory, stdin, stdout, stderr))
+            ours.pop_all()
+        return RunningProcess(
+            pid,
+            connection,
+            OutputPipes({"stdout": our_stdout, "stderr": our_stderr}),
+            None if our_stdin is None else InputPipe(our_stdin),
+            drain_s=self._drain_s,
+        )
+
+    async def _run(self, connection: ShimConnection, job: Job, descriptors: tuple[int, ...]) -> int:
+        """The process id. Raises OSError with the errno of what failed, 0 when the shim was lost."""
+        async with asyncio.timeout(START_TIMEOUT_S):
+            await connection.send(
+                shim_messages.Job(
+                    arguments=[os.fsencode(argument) for argument in job.argv],
+                    environment={os.fsencode(name): os.fsencode(value) for name, value in job.environment.items()},
+                    grace_s=self._grace_s,
+                    descriptors=descriptors,
+                )
+            )
+            answer = await connection.answer
+        if answer is None:
+            raise ConnectionResetError
+        if answer.kind != STARTED:
+            raise OSError(answer.number, os.strerror(answer.number))
+        return answer.number
+
+    async def _take_shim(self) -> ShimConnection:
+        spare, self._spare = self._spare, None
+        return spare if spare is not None and not spare.tree_ended.done() else await self._connect()
+
+    def _keep(self, connection: ShimConnection) -> None:
+        if self._spare is not None or self._is_closing:
+            connection.close()
+        else:
+            self._spare = connection
+
+    async def _connect(self) -> ShimConnection:
+        connection = ShimConnection(await self._keeper.connect())
+        self._connections.add(connection)
+        connection.tree_ended.add_done_callback(lambda _: self._connections.discard(connection))
+        return connection
+
+
+def _pipe(read_owner: ExitStack, write_owner: ExitStack) -> tuple[int, int]:
+    """A pipe whose ends are closed by their owners."""
+    readable, writable = os.pipe()
+    read_owner.callback(os.close, readable)
+    write_owner.callback(os.close, writable)
+    return readable, writable
+
+
+def _nothing(owner: ExitStack) -> int:
+    descriptor = os.open(os.devnull, os.O_RDONLY)
+    owner.callback(os.close, descriptor)
+    return descriptor
+
+
+def _not_started(program: str, error: OSError) -> ProcessNotStarted:
+    match error.errno:
+        case errno.ENOENT | errno.ENOTDIR:
+            why = "There is no such program. Install it, or choose another one."
+        case errno.EACCES | errno.EPERM | errno.ENOEXEC:
+            why = "You may not run it, or it is no program. Check its permissions and those of the directory."
+        case errno.E2BIG:
+            why = "What it was given, or its environment, is too long. Pass it in a file instead."
+        case errno.EAGAIN | errno.ENOMEM | errno.EMFILE | errno.ENFILE:
+            why = "The machine has no room for another process. End some, then try again."
+        case _:
+            why = "Try again; if that does not help, restart the daemon."
+    return ProcessNotStarted(f"{program} could not be started. {why}")
