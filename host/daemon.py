@@ -25,11 +25,10 @@ from host.core.requests import RouteTable
 from host.core.settings import Settings
 from host.core.tasks import TaskSet, run_together
 from host.db.database import Database
-from host.db.errors import DatabaseError
 from host.db.request_log import RequestLog
 from host.files.handlers import FileHandlers
 from host.files.service import ProjectFiles
-from host.projects.identity import MachineLabel, get_machine_key, set_machine_key
+from host.projects.identity import MachineLabel, machine_key
 from host.projects.registry import ProjectRegistry
 from host.protocol.errors import InvalidRequest
 from host.protocol.messages.system import DaemonRegister
@@ -114,8 +113,6 @@ class Daemon:
         await settle_unfinished(log, files)
         await log.purge()
         store = TokenStore(paths.auth_file)
-        machine_key = store.machine_key(otherwise=await get_machine_key(database))
-        await set_machine_key(database, machine_key)
         return cls(
             settings=settings,
             registry=registry,
@@ -123,7 +120,7 @@ class Daemon:
             session=Session(store, settings.gateway_url),
             log=log,
             files=files,
-            machine_key=machine_key,
+            machine_key=await machine_key(store, database),
             warnings=[*warnings, *store.warnings],
         )
 
@@ -257,9 +254,9 @@ class Daemon:
     async def _purge(self) -> None:
         try:
             await self._log.purge()
-        except DatabaseError as exc:
+        except Exception:
             # A full disk must not end the daemon; the next hour tries again.
-            logger.error("Old requests could not be dropped. %s", exc.message)
+            logger.exception("Old requests could not be dropped")
 
 
 async def settle_unfinished(log: RequestLog, files: FileHandlers) -> None:

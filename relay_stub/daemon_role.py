@@ -95,7 +95,7 @@ class DaemonRole:
         """The daemon reads slower than it is asked: the asker hears at once, the link lives on."""
         if request.reply_to is None:
             return
-        error = RateLimited("The machine has more requests waiting than it can take. Try again.", retryAfterMs=1_000)
+        error = RateLimited("The machine has more requests waiting than it can take. Try again.")
         refusal = Envelope("error", request_id=request.request_id, machine_key=self._machine_key, error=error.to_wire())
         self.connection.relay.bus.publish(subjects.client(self._user_id, request.reply_to), refusal)
 

@@ -92,13 +92,12 @@ def _known_machine(
             return owner
         if needs_project(envelope.type):
             raise ProjectNotFound
-    elif needs_machine(envelope.type) and envelope.machine_key is None:
-        raise InvalidRequest.of_field("machineKey", "This type needs the key of a machine.")
-    elif envelope.machine_key is not None:
-        if is_known_machine(envelope.machine_key):
-            return envelope.machine_key
-        if needs_machine(envelope.type):
-            raise MachineOffline
+    if envelope.machine_key is not None and is_known_machine(envelope.machine_key):
+        return envelope.machine_key
+    if needs_machine(envelope.type):
+        if envelope.machine_key is None:
+            raise InvalidRequest.of_field("machineKey", "This type needs the key of a machine.")
+        raise MachineOffline
     raise Unsupported("The relay does not offer this type of message.")
 
 

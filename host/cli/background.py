@@ -19,6 +19,7 @@ from host.daemon import run_daemon
 logger = logging.getLogger(__name__)
 
 START_TIMEOUT_S: Final = 30.0
+_END_TIMEOUT_S: Final = 1.0
 _READY: Final = b"ready"
 _READY_FD: Final = "POCKETCODER_READY_FD"
 _MAX_MESSAGE_BYTES: Final = 4096
@@ -47,18 +48,21 @@ def start_in_background(paths: HostPaths) -> int:
             env={**os.environ, _READY_FD: str(writable)},
         )
     os.close(writable)
-    with open(readable, "rb", buffering=0) as pipe:
+    with open(readable, "rb", buffering=0):
         said = _read_all(readable, time.monotonic() + START_TIMEOUT_S)
-        pipe.close()
     if said == _READY:
         # It runs on by itself; nobody here will wait for it.
         child.returncode = 0
         return child.pid
     if said:
         raise StartFailed(said.decode(errors="replace"))
-    if child.poll() is None:
+    try:
+        # One that ended has closed the pipe a moment before it is gone.
+        child.wait(_END_TIMEOUT_S)
+    except subprocess.TimeoutExpired as exc:
         child.terminate()
-        raise StartFailed(f"The daemon did not get ready within {START_TIMEOUT_S:g} s and was stopped. {_see(paths)}")
+        message = f"The daemon did not get ready within {START_TIMEOUT_S:g} s and was stopped. {_see(paths)}"
+        raise StartFailed(message) from exc
     raise StartFailed(f"The daemon ended while it was starting. {_see(paths)}")
 
 
@@ -70,12 +74,13 @@ def run_in_foreground(paths: HostPaths, settings: Settings) -> None:
 
 def _daemon_process() -> int:
     """What the background process does: run, and say into the pipe whether it got ready."""
-    pipe = int(os.environ.pop(_READY_FD))
-    os.set_inheritable(pipe, False)
+    pipe = open(int(os.environ.pop(_READY_FD)), "wb", buffering=0)  # noqa: SIM115 - closed when something was said
+    os.set_inheritable(pipe.fileno(), False)
 
     def say(message: bytes) -> None:
-        os.write(pipe, message[:_MAX_MESSAGE_BYTES])
-        os.close(pipe)
+        if not pipe.closed:
+            with pipe:
+                pipe.write(message[:_MAX_MESSAGE_BYTES])
 
     try:
         paths, settings = find_paths(os.environ), Settings.from_environment(os.environ)

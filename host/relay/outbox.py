@@ -20,8 +20,8 @@ class Outbox:
         self._is_open = False
         self._waiting: deque[tuple[bytes, asyncio.Future[bool]]] = deque()
         self._filled = asyncio.Event()
-        self._emptied = asyncio.Event()
-        self._emptied.set()
+        self._done = asyncio.Event()
+        self._done.set()
 
     @property
     def queued_bytes(self) -> int:
@@ -36,7 +36,7 @@ class Outbox:
         self._frames.clear()
         self._queued_bytes = 0
         self._filled.clear()
-        self._emptied.set()
+        self._done.set()
         while self._waiting:
             _, turn = self._waiting.popleft()
             if not turn.done():
@@ -60,20 +60,22 @@ class Outbox:
         return await turn
 
     async def take(self) -> bytes:
-        """Wait for the next frame; its bytes are free for others as soon as it is taken."""
+        """Wait for the next frame; its bytes are free for others as soon as it is taken.
+
+        Who takes again has done with the frame before.
+        """
         while not self._frames:
+            self._done.set()
             self._filled.clear()
             await self._filled.wait()
         frame = self._frames.popleft()
         self._queued_bytes -= len(frame)
         self._admit()
-        if not self._frames:
-            self._emptied.set()
         return frame
 
     async def flushed(self) -> None:
-        """Wait until all that waits was taken, or dropped because the link is down."""
-        await self._emptied.wait()
+        """Wait until all that waits was taken and done with, or dropped because the link is down."""
+        await self._done.wait()
 
     def _admit(self) -> None:
         while self._waiting and self._has_room_for(self._waiting[0][0]):
@@ -86,7 +88,7 @@ class Outbox:
         self._frames.append(frame)
         self._queued_bytes += len(frame)
         self._filled.set()
-        self._emptied.clear()
+        self._done.clear()
 
     def _has_room_for(self, frame: bytes) -> bool:
         # A frame larger than everything still goes, alone.

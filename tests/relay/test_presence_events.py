@@ -1,9 +1,15 @@
 """Machines that come, go, and are replaced: docs/protocol.md, "Presence and subscription"."""
 
 import asyncio
+import sqlite3
 from pathlib import Path
 
+import msgspec
+import pytest
+
+from relay_stub import connection
 from relay_stub.client import Message, RelayClient
+from relay_stub.store.registrations import Registrations
 from relay_stub.version import relay_version
 from tests.support.relay import (
     BOUND_S,
@@ -99,6 +105,20 @@ async def test_a_machine_is_listed_as_it_registered_and_offline_when_it_is_gone(
         assert offline == online | {"connected": False, "lastSeenAt": offline["lastSeenAt"]}
 
 
+async def test_a_machine_that_goes_is_offline_though_the_relays_disk_is_full(
+    relay_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    async with RelayClient.sign_in(relay_url, "alice") as client:
+        async with ScriptedDaemon.connect(relay_url, "alice"):
+            assert await next_status(client) == (MACHINE, True, "Laptop")
+            monkeypatch.setattr(Registrations, "touch", full)
+        assert await next_status(client) == (MACHINE, False, "Laptop")
+        assert (await error_of(client, "fs_list", sessionId=PROJECT)).code == "MACHINE_OFFLINE"
+
+
 async def test_a_connected_machine_is_seen_now(relay_url: str) -> None:
     async with ScriptedDaemon.connect(relay_url, "alice"), RelayClient.sign_in(relay_url, "alice") as client:
         before = client.welcome["serverTime"]
@@ -131,6 +151,23 @@ async def test_a_wrong_filter_of_projects_is_named(relay_url: str) -> None:
         assert error.code == "INVALID_REQUEST"
         assert error.details is not None
         assert error.details["errors"][0]["field"] == "machineKey"
+
+
+async def test_a_list_that_no_message_can_hold_is_refused_and_can_be_asked_for_in_parts(
+    relay_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with (
+        ScriptedDaemon.connect(relay_url, "alice", machine_key="m1", projects=[f"m1-{each}" for each in range(10)]),
+        ScriptedDaemon.connect(relay_url, "alice", machine_key="m2", projects=[f"m2-{each}" for each in range(10)]),
+        RelayClient.sign_in(relay_url, "alice") as client,
+    ):
+        whole_bytes = len(msgspec.json.encode({"projects": await client.projects()}))
+        monkeypatch.setattr(connection, "MAX_ANSWER_BYTES", whole_bytes - 1)
+        assert (await error_of(client, "projects_list")).code == "FILE_TOO_LARGE"
+        part = await client.request("projects_list", {"machineKey": "m1"})
+        assert len(part["projects"]) == 10
+        monkeypatch.setattr(connection, "MAX_ANSWER_BYTES", whole_bytes)
+        assert len(await client.projects()) == 20
 
 
 async def test_a_project_that_is_not_registered_again_is_gone(relay_url: str) -> None:
