@@ -85,11 +85,11 @@ class Connection:
             async for received in self.socket.envelopes():
                 self._receive(role, received)
         finally:
-            role.closed()
             if self._deadline is not None:
                 self._deadline.cancel()
             if self._unwatch_session is not None:
                 self._unwatch_session()
+            role.closed()
 
     def answer(self, request: Envelope, response_type: str, response: Response) -> None:
         """Raises FileTooLarge for what no message can hold."""
@@ -189,7 +189,8 @@ class Connection:
 
         def revoked(envelope: Envelope) -> None:
             if envelope.type == SESSION_REVOKED:
-                self._close_unauthorized()
+                # What this very connection said may be why; then its answer goes first.
+                asyncio.get_running_loop().call_soon(self._close_unauthorized)
 
         subject = subjects.session(claims.user_id, claims.session_id)
         self._unwatch_session = self.relay.bus.subscribe(subject, revoked)

@@ -70,10 +70,11 @@ class DaemonRole:
             return
         self._unsubscribe()
         relay = self.connection.relay
-        relay.registrations.touch(self._user_id, self._machine_key, at=now_rfc3339())
         if relay.presence.disconnect(self._user_id, self._machine_key, self.connection.id):
             self._tell_lost()
             self._announce(connected=False)
+        # Last, as a full disk must not keep a machine that is gone connected.
+        relay.registrations.touch(self._user_id, self._machine_key, at=now_rfc3339())
 
     def _take_over(self) -> None:
         """Become the machine's connection; an older one of the same machine is closed."""

@@ -140,7 +140,7 @@ def from_daemon(
 
     An answer goes to the connection that asked. An event goes to the asker, if it names
     one, and to the clients that joined its project; the asker's connection drops the
-    second copy by ``reply_to``. What names a project of another machine goes nowhere.
+    second copy by ``reply_to``. An event of another machine's project reaches nobody who joined it.
     """
     if envelope.type.startswith(INTERNAL_PREFIX):
         return

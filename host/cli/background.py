@@ -7,7 +7,7 @@ import select
 import subprocess
 import sys
 import time
-from typing import Final
+from typing import Final, NoReturn
 
 from host.cli.exit_codes import DONE, FAILED
 from host.core.errors import ForPeople
@@ -66,10 +66,11 @@ def start_in_background(paths: HostPaths) -> int:
     raise StartFailed(f"The daemon ended while it was starting. {_see(paths)}")
 
 
-def run_in_foreground(paths: HostPaths, settings: Settings) -> None:
-    """Run the daemon here until it is asked to stop. Raises what ``run_daemon`` raises."""
+def run_in_foreground(paths: HostPaths, settings: Settings) -> NoReturn:
+    """Run the daemon here until it is asked to stop; then end the process. Raises what ``run_daemon`` raises."""
     configure_logging(paths, settings.log_level, foreground=True)
     asyncio.run(run_daemon(paths, settings, on_ready=lambda: None))
+    _end_process(DONE)
 
 
 def _daemon_process() -> int:
@@ -97,6 +98,12 @@ def _daemon_process() -> int:
     return DONE
 
 
+def _end_process(code: int) -> NoReturn:
+    """End now. The interpreter would wait for threads, and one of them may hang on a disk that doesn't answer."""
+    logging.shutdown()
+    os._exit(code)
+
+
 def _read_all(descriptor: int, deadline_s: float) -> bytes:
     """What comes through the pipe until its other end is closed, or the time is over."""
     said = b""
@@ -113,4 +120,4 @@ def _see(paths: HostPaths) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(_daemon_process())
+    _end_process(_daemon_process())

@@ -38,6 +38,7 @@ MAX_ACTIVE_REQUESTS: Final = 1024
 # Of their payloads; as many of the largest writes as one client may have pending fit in.
 MAX_ACTIVE_BYTES: Final = 256 * MIB
 MAX_CONCURRENT_READS: Final = 8
+MAX_FILE_THREADS: Final = 8
 
 # Retries
 REMEMBERED_REQUESTS_MAX: Final = 10_000
