@@ -1,7 +1,7 @@
 """A daemon's connection: its registration, and the way of its answers and events."""
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 from host.core.clock import now_rfc3339
@@ -31,7 +31,8 @@ class DaemonRole:
     _machine_key: str = ""
     _label: str = ""
     _projects: frozenset[str] = frozenset()
-    _unsubscribe: Unsubscribe | None = field(default=None)
+    _content: DaemonRegister | None = None
+    _unsubscribe: Unsubscribe | None = None
 
     def hello(self, envelope: Envelope, claims: AccessClaims) -> None:
         registration = parse_request(DaemonRegister, envelope.payload)
@@ -52,7 +53,11 @@ class DaemonRole:
             limits=relay.config.limits(),
         )
         self.connection.answer(envelope, DaemonRegistered.wire_type, answer)
-        self._announce(connected=True)
+        content = registration.model_copy(update={"token": ""})
+        if content != self._content:
+            # A renewed token alone is no news to the user's clients.
+            self._content = content
+            self._announce(connected=True)
 
     def receive(self, envelope: Envelope) -> None:
         if envelope.reply_to is None and envelope.type in CATALOG:

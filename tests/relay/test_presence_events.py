@@ -189,7 +189,7 @@ async def test_a_removed_projects_events_reach_nobody_and_it_can_still_be_left(r
         await daemon.register(projects=[])
         await next_status(client)
         await daemon.send("fs_changed", sessionId=PROJECT)
-        await daemon.register(projects=[])
+        await daemon.register(projects=[], label="Renamed")
         await next_status(client)
         assert await settled(client) == []
         await client.request("project_leave", session_id=PROJECT)
@@ -243,6 +243,17 @@ async def test_a_daemon_that_registers_again_on_its_connection_replaces_nobody(r
         assert again["connectionId"] == daemon.registered["connectionId"]
         await daemon.answer(request, {"still": "here"})
         assert await asked == {"still": "here"}
+
+
+async def test_a_registration_is_announced_when_it_changed_and_not_for_a_renewed_token(relay_url: str) -> None:
+    async with (
+        ScriptedDaemon.connect(relay_url, "alice") as daemon,
+        RelayClient.sign_in(relay_url, "alice") as client,
+    ):
+        await daemon.register()
+        await daemon.register(label="Renamed")
+        assert await next_status(client) == (MACHINE, True, "Renamed")
+        assert await settled(client) == []
 
 
 async def test_the_same_machine_key_of_two_users_replaces_nobody(relay_url: str) -> None:
