@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -25,13 +26,13 @@ from host.core.requests import RouteTable
 from host.core.settings import Settings
 from host.core.tasks import TaskSet, run_together
 from host.db.database import Database
-from host.db.errors import DatabaseError
 from host.db.request_log import RequestLog
 from host.files.handlers import FileHandlers
 from host.files.service import ProjectFiles
-from host.projects.identity import MachineLabel, get_machine_key, set_machine_key
+from host.projects.identity import MachineLabel, machine_key
 from host.projects.registry import ProjectRegistry
 from host.protocol.errors import InvalidRequest
+from host.protocol.limits import MAX_FILE_THREADS
 from host.protocol.messages.system import DaemonRegister
 from host.relay.connection_state import State
 from host.relay.link import Link
@@ -83,6 +84,7 @@ class Daemon:
         log: RequestLog,
         features: Iterable[Feature],
         machine_key: str,
+        store: TokenStore,
         warnings: list[str],
     ) -> None:
         self._registry = registry
@@ -90,7 +92,8 @@ class Daemon:
         self._label = label
         self._session = session
         self._log = log
-        self._warnings = warnings
+        self._store = store
+        self._start_warnings = warnings
         self._started_at = rfc3339(time.time())
         self._stopping = asyncio.Event()
         self._forced = asyncio.Event()
@@ -112,12 +115,12 @@ class Daemon:
         log = RequestLog(database)
         registry = await ProjectRegistry.load(database)
         runs, runner = CommandRuns(database), ProcessRunner()
-        files = FileHandlers(ProjectFiles(), registry)
+        # Not the loop's own pool, which ``asyncio.run`` would wait for, also for a thread that hangs on a dead disk.
+        executor = ThreadPoolExecutor(MAX_FILE_THREADS, thread_name_prefix="files")
+        files = FileHandlers(ProjectFiles(executor=executor), registry)
         await settle_unfinished(log, files)
         await runs.interrupt_unfinished()
         store = TokenStore(paths.auth_file)
-        machine_key = store.machine_key(otherwise=await get_machine_key(database))
-        await set_machine_key(database, machine_key)
         return cls(
             settings=settings,
             registry=registry,
@@ -125,13 +128,14 @@ class Daemon:
             session=Session(store, settings.gateway_url),
             log=log,
             files=files,
-            machine_key=machine_key,
-            warnings=[*warnings, *store.warnings],
+            machine_key=await machine_key(store, database),
+            store=store,
+            warnings=warnings,
         )
 
     def begin(self) -> None:
         """Start what runs beside the control plane."""
-        for warning in self._warnings:
+        for warning in self._start_warnings:
             logger.warning("%s", warning)
         self._parts = [asyncio.create_task(self._link.run()), asyncio.create_task(self._keep_tidy())]
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -171,7 +175,7 @@ class Daemon:
     async def status(self) -> Status:
         link = self._link.status
         user = self._user()
-        capabilities = find_capabilities(self._settings, tuple(self._warnings))
+        capabilities = find_capabilities(self._settings, self._warnings())
         return Status(
             version=self._facts.daemon_version,
             machine_key=self._facts.machine_key,
@@ -227,6 +231,9 @@ class Daemon:
     async def remove_project(self, project_id: str) -> None:
         await self._registry.remove(project_id)
 
+    def _warnings(self) -> tuple[str, ...]:
+        return (*self._start_warnings, *self._store.warnings)
+
     def _user(self) -> User | None:
         with suppress(SignedOut):
             tokens = self._session.current()
@@ -243,7 +250,7 @@ class Daemon:
             self._facts,
             token=token,
             label=self._label.read(),
-            capabilities=await asyncio.to_thread(find_capabilities, self._settings, tuple(self._warnings)),
+            capabilities=await asyncio.to_thread(find_capabilities, self._settings, self._warnings()),
             projects=[registered(project, fs_seqs) for project in self._registry.all()],
         )
 
@@ -259,9 +266,9 @@ class Daemon:
     async def _purge(self) -> None:
         try:
             await self._log.purge()
-        except DatabaseError as exc:
+        except Exception:
             # A full disk must not end the daemon; the next hour tries again.
-            logger.error("Old requests could not be dropped. %s", exc.message)
+            logger.exception("Old requests could not be dropped")
 
 
 async def settle_unfinished(log: RequestLog, files: FileHandlers) -> None:

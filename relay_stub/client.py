@@ -20,6 +20,7 @@ from host.protocol.messages.auth import WEB_CLIENT_ID, AuthExchange, ClientId, T
 from host.protocol.messages.base import Request, encode_payload
 from host.protocol.messages.system import ClientHello, Device, ProjectJoin
 
+# To connect, and again until the relay answers over HTTP.
 _CONNECT_TIMEOUT_S: Final = 10.0
 _MAX_QUEUED_EVENTS: Final = 10_000
 # Renewed when this part of a token's life is over.
@@ -67,7 +68,7 @@ class RelayClient:
     @asynccontextmanager
     async def connect(cls, relay_url: str, *, path: str = "/ws/client") -> AsyncIterator[Self]:
         """A connection that has not said hello. Raises ClientError when the relay can't be reached."""
-        timeout = aiohttp.ClientTimeout(total=None, connect=_CONNECT_TIMEOUT_S)
+        timeout = aiohttp.ClientTimeout(connect=_CONNECT_TIMEOUT_S, sock_read=_CONNECT_TIMEOUT_S)
         async with aiohttp.ClientSession(timeout=timeout) as http:
             try:
                 # aiohttp refuses what is as long as its limit.

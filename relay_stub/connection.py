@@ -8,15 +8,15 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass, field
-from typing import ClassVar, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol
 from uuid import uuid4
 
 import msgspec
 
 from host.protocol.close_codes import CloseCode
 from host.protocol.envelope import Envelope, InvalidEnvelope, NotAMessage
-from host.protocol.errors import InvalidRequest, ProtocolError, Unauthorized, unforeseen
-from host.protocol.limits import PROTOCOL_VERSION
+from host.protocol.errors import FileTooLarge, InvalidRequest, ProtocolError, Unauthorized, unforeseen
+from host.protocol.limits import MAX_ANSWER_BYTES, PROTOCOL_VERSION
 from host.protocol.messages.auth import AuthExchange, ClientId, DeviceAuthorize, DeviceToken, TokenRefresh
 from host.protocol.messages.base import Response, encode_payload, parse_request
 from relay_stub import subjects
@@ -63,7 +63,7 @@ class _Hello(msgspec.Struct, rename="camel"):
     """What is looked at before the rest of a hello is believed."""
 
     token: str
-    protocol_version: int | None = None
+    protocol_version: Any = None
 
 
 @dataclass
@@ -85,20 +85,19 @@ class Connection:
             async for received in self.socket.envelopes():
                 self._receive(role, received)
         finally:
-            role.closed()
             if self._deadline is not None:
                 self._deadline.cancel()
             if self._unwatch_session is not None:
                 self._unwatch_session()
+            role.closed()
 
     def answer(self, request: Envelope, response_type: str, response: Response) -> None:
+        """Raises FileTooLarge for what no message can hold."""
+        payload = encode_payload(response)
+        if memoryview(payload).nbytes > MAX_ANSWER_BYTES:
+            raise FileTooLarge("The answer is larger than one message can be. Ask for one machine's part of it.")
         self.socket.send(
-            Envelope(
-                response_type,
-                request_id=request.request_id,
-                session_id=request.session_id,
-                payload=encode_payload(response),
-            )
+            Envelope(response_type, request_id=request.request_id, session_id=request.session_id, payload=payload)
         )
 
     def refuse(self, request_id: str | None, session_id: str | None, error: ProtocolError) -> None:
@@ -190,7 +189,8 @@ class Connection:
 
         def revoked(envelope: Envelope) -> None:
             if envelope.type == SESSION_REVOKED:
-                self._close_unauthorized()
+                # What this very connection said may be why; then its answer goes first.
+                asyncio.get_running_loop().call_soon(self._close_unauthorized)
 
         subject = subjects.session(claims.user_id, claims.session_id)
         self._unwatch_session = self.relay.bus.subscribe(subject, revoked)

@@ -1,7 +1,7 @@
 """A daemon's connection: its registration, and the way of its answers and events."""
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 from host.core.clock import now_rfc3339
@@ -31,7 +31,8 @@ class DaemonRole:
     _machine_key: str = ""
     _label: str = ""
     _projects: frozenset[str] = frozenset()
-    _unsubscribe: Unsubscribe | None = field(default=None)
+    _content: DaemonRegister | None = None
+    _unsubscribe: Unsubscribe | None = None
 
     def hello(self, envelope: Envelope, claims: AccessClaims) -> None:
         registration = parse_request(DaemonRegister, envelope.payload)
@@ -52,7 +53,11 @@ class DaemonRole:
             limits=relay.config.limits(),
         )
         self.connection.answer(envelope, DaemonRegistered.wire_type, answer)
-        self._announce(connected=True)
+        content = registration.model_copy(update={"token": ""})
+        if content != self._content:
+            # A renewed token alone is no news to the user's clients.
+            self._content = content
+            self._announce(connected=True)
 
     def receive(self, envelope: Envelope) -> None:
         if envelope.reply_to is None and envelope.type in CATALOG:
@@ -70,10 +75,11 @@ class DaemonRole:
             return
         self._unsubscribe()
         relay = self.connection.relay
-        relay.registrations.touch(self._user_id, self._machine_key, at=now_rfc3339())
         if relay.presence.disconnect(self._user_id, self._machine_key, self.connection.id):
             self._tell_lost()
             self._announce(connected=False)
+        # Last, as a full disk must not keep a machine that is gone connected.
+        relay.registrations.touch(self._user_id, self._machine_key, at=now_rfc3339())
 
     def _take_over(self) -> None:
         """Become the machine's connection; an older one of the same machine is closed."""
@@ -93,7 +99,7 @@ class DaemonRole:
 
     def _turn_away(self, request: Envelope) -> None:
         """The daemon reads slower than it is asked: the asker hears at once, the link lives on."""
-        error = RateLimited("The machine has more requests waiting than it can take. Try again.", retryAfterMs=1_000)
+        error = RateLimited("The machine has more requests waiting than it can take. Try again.")
         refusal = Envelope("error", request_id=request.request_id, machine_key=self._machine_key, error=error.to_wire())
         for asker in askers_of(request):
             self.connection.relay.bus.publish(subjects.client(self._user_id, asker), refusal)

@@ -13,7 +13,14 @@ from typing import Any, Final
 from aiohttp import WSMsgType, web
 
 from host.protocol.close_codes import CloseCode
-from host.protocol.envelope import Envelope, InvalidEnvelope, NotAMessage, decode_envelope, encode_envelope
+from host.protocol.envelope import (
+    Envelope,
+    InvalidEnvelope,
+    NotAMessage,
+    binary_frame,
+    decode_envelope,
+    encode_envelope,
+)
 from host.protocol.limits import BAD_FRAME_WINDOW_S, MAX_BAD_FRAMES, MAX_QUEUED_BYTES, MAX_QUEUED_FRAMES
 
 logger = logging.getLogger(__name__)
@@ -60,6 +67,8 @@ class PeerSocket:
             if self._loop.time() - self._last_taken_s > _STALLED_S:
                 self.close(CloseCode.OVERLOADED)
             return False
+        if self._queued_bytes == 0:
+            self._last_taken_s = self._loop.time()
         self._queue.append(frame)
         self._queued_bytes += len(frame)
         self._filled.set()
@@ -127,21 +136,22 @@ class PeerSocket:
                 # Who asks faster than the answers are written lets the writer go first.
                 await asyncio.sleep(0)
             if message.type is WSMsgType.BINARY:
-                yield self._bad(NotAMessage())
+                yield binary_frame(message.data)
+                self._count_bad_frame()
             elif message.type is WSMsgType.TEXT:
                 try:
                     yield decode_envelope(message.data)
                 except NotAMessage as exc:
-                    yield self._bad(exc)
+                    yield exc
+                    self._count_bad_frame()
                 except InvalidEnvelope as exc:
                     yield exc
 
-    def _bad(self, fault: NotAMessage) -> NotAMessage:
+    def _count_bad_frame(self) -> None:
         now_s = self._loop.time()
         self._bad_frames = [*self._bad_frames[1 - MAX_BAD_FRAMES :], now_s]
         if len(self._bad_frames) == MAX_BAD_FRAMES and now_s - self._bad_frames[0] <= BAD_FRAME_WINDOW_S:
             self.close(CloseCode.NOT_PROTOCOL)
-        return fault
 
 
 async def _end(task: asyncio.Task[Any]) -> None:

@@ -3,13 +3,10 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
 
 from host.protocol.catalog import COMMAND_EXEC
 from host.protocol.errors import MachineOffline, ProtocolError, RateLimited, RequestTimeout
 from host.protocol.limits import MAX_PENDING_REQUESTS
-
-_RETRY_AFTER_MS: Final = 1_000
 
 
 @dataclass(frozen=True)
@@ -39,8 +36,7 @@ class PendingRequests:
         self._forget(request_id)
         if len(self._pending) >= MAX_PENDING_REQUESTS:
             raise RateLimited(
-                f"Over {MAX_PENDING_REQUESTS} requests are waiting for an answer. Send more when some have come.",
-                retryAfterMs=_RETRY_AFTER_MS,
+                f"Over {MAX_PENDING_REQUESTS} requests are waiting for an answer. Send more when some have come."
             )
         timer = self._loop.call_later(timeout_s, self._time_out, request_id)
         self._pending[request_id] = Pending(request_id, request_type, session_id, machine_key, timer)

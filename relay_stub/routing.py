@@ -91,13 +91,12 @@ def _known_machine(
             return owner
         if needs_project(envelope.type):
             raise ProjectNotFound
-    elif needs_machine(envelope.type) and envelope.machine_key is None:
-        raise InvalidRequest.of_field("machineKey", "This type needs the key of a machine.")
-    elif envelope.machine_key is not None:
-        if is_known_machine(envelope.machine_key):
-            return envelope.machine_key
-        if needs_machine(envelope.type):
-            raise MachineOffline
+    if envelope.machine_key is not None and is_known_machine(envelope.machine_key):
+        return envelope.machine_key
+    if needs_machine(envelope.type):
+        if envelope.machine_key is None:
+            raise InvalidRequest.of_field("machineKey", "This type needs the key of a machine.")
+        raise MachineOffline
     raise Unsupported("The relay does not offer this type of message.")
 
 
@@ -140,7 +139,7 @@ def from_daemon(
 
     An answer goes to the connection that asked. An event goes to the askers, if it names
     any, and to the clients that joined its project; an asker's connection drops the
-    second copy by ``reply_to``. What names a project of another machine goes nowhere.
+    second copy by ``reply_to``. An event of another machine's project reaches nobody who joined it.
     """
     if envelope.type.startswith(INTERNAL_PREFIX):
         return

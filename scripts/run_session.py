@@ -104,13 +104,14 @@ class Session:
         """Be the browser: open the URL that ``login`` prints, and follow the relay back to it."""
         command = [str(BIN / "pocketcoder"), "login", "--relay", self.relay_url, "--no-browser"]
         with subprocess.Popen(
-            command, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=_end_with_parent,  # noqa: PLW1509 - as above
         ) as login:
-            assert login.stdout is not None
-            url = login.stdout.readline().strip()
-            if url:
-                urllib.request.urlopen(f"{url}&login_hint={LOGIN}", timeout=10).close()
-            _, errors = login.communicate(timeout=30)
+            errors = _follow(login)
         if login.returncode != 0:
             raise CannotRun(f"Signing in failed: {errors.strip()}")
 
@@ -139,6 +140,20 @@ def main() -> int:
     return 0
 
 
+def _follow(login: "subprocess.Popen[str]") -> str:
+    """Be its browser; return what it said on stderr. It never outlives this: it would wait for minutes."""
+    assert login.stdout is not None
+    try:
+        url = login.stdout.readline().strip()
+        if url:
+            urllib.request.urlopen(f"{url}&login_hint={LOGIN}", timeout=10).close()
+        return login.communicate(timeout=30)[1]
+    except (OSError, subprocess.TimeoutExpired) as exc:
+        raise CannotRun(f"Signing in failed: the relay gave no answer. Its log: {STATE / 'relay.log'}") from exc
+    finally:
+        login.kill()
+
+
 def _run(session: Session) -> None:
     children: dict[str, subprocess.Popen[bytes]] = {}
     try:
@@ -151,7 +166,7 @@ def _run(session: Session) -> None:
         _explain(session)
         _keep_up(children, {"relay": session.start_relay, "daemon": session.start_daemon})
     except Stopped:
-        print("\nStopping …", flush=True)
+        _say("\nStopping …")
     finally:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
@@ -159,7 +174,7 @@ def _run(session: Session) -> None:
         for name in ("daemon", "relay"):
             if name in children:
                 _end(children[name])
-        print("Stopped.", flush=True)
+        _say("Stopped.")
 
 
 def _keep_up(
@@ -169,7 +184,7 @@ def _keep_up(
         time.sleep(LOOK_INTERVAL_S)
         for name, child in children.items():
             if child.poll() is not None:
-                print(f"The {name} ended ({_how(child.returncode)}). Starting it again.", flush=True)
+                _say(f"The {name} ended ({_how(child.returncode)}). Starting it again.")
                 time.sleep(RESTART_WAIT_S)
                 children[name] = starters[name]()
 
@@ -190,7 +205,7 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 def _explain(session: Session) -> None:
     call = f"{BIN / 'pocketcoder-relay'} call"
     options = "" if session.relay_port == 8787 else f" --relay {session.relay_url}"
-    print(
+    _say(
         f"""PocketCoder runs: a relay at {session.relay_url} and a daemon, signed in as {LOGIN}.
 Project: {session.project}
 
@@ -201,22 +216,38 @@ Be the phone, in another terminal:
 The daemon's state:
   POCKETCODER_HOME={STATE / "home"} POCKETCODER_CONTROL_PORT={session.control_port} \
 {BIN / "pocketcoder"} status
-Logs are in {STATE}. Stop everything with Ctrl-C.""",
-        flush=True,
+Logs are in {STATE}. Stop everything with Ctrl-C."""
     )
+
+
+def _say(text: str) -> None:
+    try:
+        print(text, flush=True)
+    except OSError:
+        # Nobody reads any more: the terminal is closed, or the pipe. That ends nothing by itself.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parse_arguments() -> Session:
     parser = argparse.ArgumentParser(prog="./scripts/run", description="A relay and a daemon for trying things out.")
     parser.add_argument("project", nargs="?", default=str(CHECKOUT), help="a directory (default: this checkout)")
-    parser.add_argument("--relay-port", type=int, default=8787)
-    parser.add_argument("--control-port", type=int, default=17433)
+    parser.add_argument("--relay-port", type=_port, default=8787, help="default: %(default)s")
+    parser.add_argument("--control-port", type=_port, default=17433, help="default: %(default)s")
     parser.add_argument("--from", dest="calling_directory", default=".", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     project = Path(arguments.calling_directory, arguments.project).expanduser().resolve()
     if not project.is_dir():
         raise CannotRun(f"{project} is not a directory. Name the directory of a project: ./scripts/run PROJECT")
+    if arguments.relay_port == arguments.control_port:
+        raise CannotRun("The relay and the daemon need a port each. Choose two: --relay-port N --control-port M")
     return Session(project, arguments.relay_port, arguments.control_port)
+
+
+def _port(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= 65535:
+        raise argparse.ArgumentTypeError(f"{text} is not a port. Choose a number from 1 to 65535.")
+    return number
 
 
 def _take(descriptor: int) -> None:

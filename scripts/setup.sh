@@ -17,11 +17,16 @@ setup() {
   local extra="${1:-}" wanted have="" python
   wanted="$(cksum <pyproject.toml) $PWD"
   [ -f ".venv/installed-${extra:-run}" ] && have="$(cat ".venv/installed-${extra:-run}")"
-  [ "$wanted" = "$have" ] && return
-  if [ ! -x .venv/bin/python ]; then
+  [ "$wanted" = "$have" ] && [ -x .venv/bin/python ] && return
+  # What an interrupted setup left has no pip; a Python that was removed leaves a link to nothing.
+  if [ ! -x .venv/bin/python ] || [ -e .venv/unfinished ]; then
     python="$(find_python)"
     echo "Setting up .venv …" >&2
+    rm -rf .venv
+    mkdir .venv
+    touch .venv/unfinished
     "$python" -m venv .venv
+    rm .venv/unfinished
   fi
   .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".${extra:+[$extra]}"
   printf '%s' "$wanted" >".venv/installed-${extra:-run}"

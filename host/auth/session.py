@@ -14,7 +14,7 @@ from host.protocol.messages.base import Request, Response
 
 logger = logging.getLogger(__name__)
 
-# Renewed when less than this part of its life is left, but not more often than every few seconds.
+# Renewed when less than this is left, or less than this part of a shorter life.
 _RENEW_BEFORE_S: Final = 120.0
 _RENEW_BEFORE_PART: Final = 0.25
 
@@ -46,7 +46,7 @@ def stored(tokens: Tokens, relay_url: str, *, now_s: float) -> StoredTokens:
 
 
 class Session:
-    """Reads ``auth.json`` anew whenever it changed, so that ``pocketcoder login`` is seen without a restart."""
+    """Reads ``auth.json`` anew each time, so that ``pocketcoder login`` is seen without a restart."""
 
     def __init__(
         self, store: TokenStore, gateway_url: str | None = None, *, now_s: Callable[[], float] = time.time

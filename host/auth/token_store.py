@@ -6,6 +6,7 @@ change is a read, a decision and an atomic write under a lock that both take.
 
 import contextlib
 import fcntl
+import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,8 @@ import msgspec
 from msgspec.structs import replace
 
 from host.core.home import write_private
+
+logger = logging.getLogger(__name__)
 
 _MAX_FILE_BYTES: Final = 64 * 1024
 
@@ -115,10 +118,12 @@ class TokenStore:
     def _set_aside(self) -> None:
         aside = self._path.with_name(f"{self._path.name}.corrupt-{os.urandom(4).hex()}")
         self._path.rename(aside)
-        self.warnings.append(
+        warning = (
             f"{self._path.name} could not be read and was set aside as {aside.name}. "
             "Sign in again with: pocketcoder login"
         )
+        self.warnings.append(warning)
+        logger.warning("%s", warning)
 
     def _write(self, content: _AuthFile) -> None:
         write_private(self._path, msgspec.json.format(msgspec.json.encode(content)) + b"\n")

@@ -231,13 +231,18 @@ def machine_show() -> None:
 
     Example: pocketcoder machine show
     """
-    from host.auth.token_store import TokenStore
     from host.projects.identity import MachineLabel
 
     with errors_for_people():
-        paths, _ = _surroundings()
+        paths, control = _control()
+        try:
+            key = str(json.loads(checked(control.request("GET", "/status")).body)["machineKey"])
+        except DaemonNotRunning:
+            from host.cli import offline
+
+            key = offline.find_machine_key(paths)
         typer.echo(f"Label  {MachineLabel(paths.machine_label).read()}")
-        typer.echo(f"Key    {TokenStore(paths.auth_file).machine_key()}")
+        typer.echo(f"Key    {key}")
 
 
 @machine.command("label")

@@ -7,7 +7,7 @@ import select
 import subprocess
 import sys
 import time
-from typing import Final
+from typing import Final, NoReturn
 
 from host.cli.exit_codes import DONE, FAILED
 from host.core.errors import ForPeople
@@ -19,6 +19,7 @@ from host.daemon import run_daemon
 logger = logging.getLogger(__name__)
 
 START_TIMEOUT_S: Final = 30.0
+_END_TIMEOUT_S: Final = 1.0
 _READY: Final = b"ready"
 _READY_FD: Final = "POCKETCODER_READY_FD"
 _MAX_MESSAGE_BYTES: Final = 4096
@@ -47,35 +48,40 @@ def start_in_background(paths: HostPaths) -> int:
             env={**os.environ, _READY_FD: str(writable)},
         )
     os.close(writable)
-    with open(readable, "rb", buffering=0) as pipe:
+    with open(readable, "rb", buffering=0):
         said = _read_all(readable, time.monotonic() + START_TIMEOUT_S)
-        pipe.close()
     if said == _READY:
         # It runs on by itself; nobody here will wait for it.
         child.returncode = 0
         return child.pid
     if said:
         raise StartFailed(said.decode(errors="replace"))
-    if child.poll() is None:
+    try:
+        # One that ended has closed the pipe a moment before it is gone.
+        child.wait(_END_TIMEOUT_S)
+    except subprocess.TimeoutExpired as exc:
         child.terminate()
-        raise StartFailed(f"The daemon did not get ready within {START_TIMEOUT_S:g} s and was stopped. {_see(paths)}")
+        message = f"The daemon did not get ready within {START_TIMEOUT_S:g} s and was stopped. {_see(paths)}"
+        raise StartFailed(message) from exc
     raise StartFailed(f"The daemon ended while it was starting. {_see(paths)}")
 
 
-def run_in_foreground(paths: HostPaths, settings: Settings) -> None:
-    """Run the daemon here until it is asked to stop. Raises what ``run_daemon`` raises."""
+def run_in_foreground(paths: HostPaths, settings: Settings) -> NoReturn:
+    """Run the daemon here until it is asked to stop; then end the process. Raises what ``run_daemon`` raises."""
     configure_logging(paths, settings.log_level, foreground=True)
     asyncio.run(run_daemon(paths, settings, on_ready=lambda: None))
+    _end_process(DONE)
 
 
 def _daemon_process() -> int:
     """What the background process does: run, and say into the pipe whether it got ready."""
-    pipe = int(os.environ.pop(_READY_FD))
-    os.set_inheritable(pipe, False)
+    pipe = open(int(os.environ.pop(_READY_FD)), "wb", buffering=0)  # noqa: SIM115 - closed when something was said
+    os.set_inheritable(pipe.fileno(), False)
 
     def say(message: bytes) -> None:
-        os.write(pipe, message[:_MAX_MESSAGE_BYTES])
-        os.close(pipe)
+        if not pipe.closed:
+            with pipe:
+                pipe.write(message[:_MAX_MESSAGE_BYTES])
 
     try:
         paths, settings = find_paths(os.environ), Settings.from_environment(os.environ)
@@ -90,6 +96,12 @@ def _daemon_process() -> int:
         logger.critical("The daemon failed", exc_info=True)
         return FAILED
     return DONE
+
+
+def _end_process(code: int) -> NoReturn:
+    """End now. The interpreter would wait for threads, and one of them may hang on a disk that doesn't answer."""
+    logging.shutdown()
+    os._exit(code)
 
 
 def _read_all(descriptor: int, deadline_s: float) -> bytes:
@@ -108,4 +120,4 @@ def _see(paths: HostPaths) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(_daemon_process())
+    _end_process(_daemon_process())

@@ -1,15 +1,17 @@
-"""The projects when no daemon runs: the database itself, under the daemon's lock."""
+"""The projects, and the machine's key, when no daemon runs: the database itself, under the daemon's lock."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
+from host.auth.token_store import TokenStore
 from host.control_plane.client import Refused
 from host.control_plane.statuses import ProjectStatus
 from host.core.home import HostPaths
 from host.core.instance_lock import InstanceLock
 from host.db.database import Database
+from host.projects.identity import machine_key
 from host.projects.registry import ProjectRegistry
 from host.protocol.errors import ProtocolError
 
@@ -38,20 +40,37 @@ def remove_project(paths: HostPaths, project_id: str) -> None:
     _with_registry(paths, work)
 
 
+def find_machine_key(paths: HostPaths) -> str:
+    async def work(database: Database) -> str:
+        return await machine_key(TokenStore(paths.auth_file), database)
+
+    return _with_database(paths, work)
+
+
 def _with_registry(paths: HostPaths, work: Callable[[ProjectRegistry], Awaitable[T]]) -> T:
-    """The home is prepared. Raises AlreadyRunning, DatabaseError, and Refused for what the registry refuses."""
+    """Raises Refused for what the registry refuses, and what ``_with_database`` raises."""
+
+    async def on_registry(database: Database) -> T:
+        return await work(await ProjectRegistry.load(database))
+
+    try:
+        return _with_database(paths, on_registry)
+    except ProtocolError as exc:
+        raise Refused(exc.message) from exc
+
+
+def _with_database(paths: HostPaths, work: Callable[[Database], Awaitable[T]]) -> T:
+    """The home is prepared. Raises AlreadyRunning, or a DatabaseError."""
 
     async def run() -> T:
         database = await Database.open(paths.database)
         try:
-            return await work(await ProjectRegistry.load(database))
+            return await work(database)
         finally:
             await database.close()
 
     lock = InstanceLock.acquire(paths.pid_file)
     try:
         return asyncio.run(run())
-    except ProtocolError as exc:
-        raise Refused(exc.message) from exc
     finally:
         lock.release()

@@ -53,7 +53,5 @@ async def run_together(*work: Coroutine[Any, Any, None]) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-    # In the order given, so that of several failures the first in the list counts.
-    for task in tasks:
-        if task in done:
-            task.result()
+    # In the order given, so that of several that ended at once the first in the list counts.
+    next(task for task in tasks if task in done).result()

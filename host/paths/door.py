@@ -202,6 +202,4 @@ def refuse_irregular(status: os.stat_result, path: str) -> None:
 
 
 def missing_parent(path: RelativePath) -> FileNotFound:
-    return FileNotFound(
-        f"The directory of {path.text} does not exist. Create it first, or send createDirs.", path=path.text
-    )
+    return FileNotFound(f"The directory of {path.text} does not exist. Create it first.", path=path.text)

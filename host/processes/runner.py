@@ -62,6 +62,11 @@ class ProcessRunner:
         self._connections: set[ShimConnection] = set()
         self._is_closing = False
 
+    @property
+    def keeper_pid(self) -> int | None:
+        """The process that forks the shims; None before the first was needed."""
+        return self._keeper.pid
+
     async def prepare(self) -> None:
         """Have a shim stand ready, so that the next start is quick. Never fails: a start says what is wrong."""
         if self._spare is None and not self._is_closing:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from host.auth.token_store import TokenStore
 from host.core.home import write_private
 from host.db.database import Database
 from host.projects.naming import check_label
@@ -45,21 +46,22 @@ class MachineLabel:
             return ""
 
 
-async def get_machine_key(database: Database) -> str | None:
-    """The copy of the machine's key that outlives a lost ``auth.json``."""
+async def machine_key(store: TokenStore, database: Database) -> str:
+    """The key by which the relay knows this machine: that in ``auth.json``, else the database's copy, else a new one.
 
-    def job(connection: sqlite3.Connection) -> str | None:
-        row = connection.execute("SELECT value FROM meta WHERE key = 'machine_key'").fetchone()
-        return row[0] if row else None
-
-    return await database.read(job)
-
-
-async def set_machine_key(database: Database, machine_key: str) -> None:
+    Both hold it then, so that it outlives the loss of either.
+    """
+    key = store.machine_key(otherwise=await database.read(_copied_key))
     await database.write(
         lambda connection: connection.execute(
             "INSERT INTO meta (key, value) VALUES ('machine_key', ?) "
             "ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-            (machine_key,),
+            (key,),
         )
     )
+    return key
+
+
+def _copied_key(connection: sqlite3.Connection) -> str | None:
+    row = connection.execute("SELECT value FROM meta WHERE key = 'machine_key'").fetchone()
+    return row[0] if row else None

@@ -75,8 +75,16 @@ def decode_envelope(frame: bytes) -> Envelope:
         return _decoder.decode(frame)
     except msgspec.ValidationError as exc:
         raise _explain(frame, exc) from exc
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+    except (UnicodeDecodeError, RecursionError) as exc:
         raise NotAMessage from exc
+    except msgspec.DecodeError as exc:
+        raise _explain_unreadable(frame) from exc
+
+
+def binary_frame(frame: bytes) -> NotAMessage:
+    """The refusal of a binary frame, whatever it holds."""
+    _, request_id = _probed(frame)
+    return NotAMessage(request_id)
 
 
 def encode_envelope(envelope: Envelope) -> bytes:
@@ -101,18 +109,31 @@ def is_request_id(text: str) -> bool:
 
 
 def _explain(frame: bytes, error: msgspec.ValidationError) -> NotAMessage | InvalidEnvelope:
-    try:
-        probe = _probe.decode(frame)
-        request_id = _string(probe.request_id)
-    except (msgspec.DecodeError, RecursionError):
-        return NotAMessage()
-    if request_id is not None and not is_request_id(request_id):
-        request_id = None
-    if _string(probe.type) is None:
+    wire_type, request_id = _probed(frame)
+    if wire_type is None:
         return NotAMessage(request_id)
     # msgspec names the place as "... - at `$.requestId`".
     _, _, place = str(error).partition("`$.")
     return InvalidEnvelope(place.rstrip("`") or "envelope", "It has the wrong type.", request_id)
+
+
+def _explain_unreadable(frame: bytes) -> NotAMessage | InvalidEnvelope:
+    wire_type, request_id = _probed(frame)
+    if wire_type is None:
+        return NotAMessage(request_id)
+    return InvalidEnvelope("payload", "It holds a lone surrogate, which is not text.", request_id)
+
+
+def _probed(frame: bytes) -> tuple[str | None, str | None]:
+    """The type and the request id of a frame; None for one that is not there or not usable."""
+    try:
+        # Escapes of lone surrogates are JSON, though no text: JavaScript sends them, and waits for an answer.
+        # Any other character does in their place.
+        probe = _probe.decode(frame.replace(rb"\ud", rb"\uf").replace(rb"\uD", rb"\uf"))
+        wire_type, request_id = _string(probe.type), _string(probe.request_id)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None, None
+    return wire_type, request_id if request_id is not None and is_request_id(request_id) else None
 
 
 def _string(raw: msgspec.Raw) -> str | None:

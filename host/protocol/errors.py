@@ -177,6 +177,9 @@ class RequestTimeout(ProtocolError):
 class RateLimited(ProtocolError):
     code = ErrorCode.RATE_LIMITED
 
+    def __init__(self, message: str, *, retry_after_ms: int = 1_000) -> None:
+        super().__init__(message, retryAfterMs=retry_after_ms)
+
 
 class Unsupported(ProtocolError):
     code = ErrorCode.UNSUPPORTED

@@ -10,6 +10,8 @@ PROTOCOL_VERSION: Final = 1
 # Frames
 MAX_CLIENT_FRAME_BYTES: Final = 16 * MIB
 MAX_FRAME_BYTES: Final = 32 * MIB
+# An answer's payload: the envelope around it needs room, too.
+MAX_ANSWER_BYTES: Final = MAX_FRAME_BYTES - 1 * MIB
 MAX_BAD_FRAMES: Final = 100
 BAD_FRAME_WINDOW_S: Final = 10.0
 MAX_REQUEST_ID_CHARS: Final = 128
@@ -33,9 +35,12 @@ RECONNECT_STABLE_S: Final = 10.0
 
 # The daemon's work
 MAX_ACTIVE_REQUESTS: Final = 1024
+# Of their payloads; as many of the largest writes as one client may have pending fit in.
+MAX_ACTIVE_BYTES: Final = 256 * MIB
 MAX_CONCURRENT_READS: Final = 8
 # Ends of commands that wait for the next link.
 MAX_KEPT_FRAMES: Final = 256
+MAX_FILE_THREADS: Final = 8
 
 # Retries
 REMEMBERED_REQUESTS_MAX: Final = 10_000

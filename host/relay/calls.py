@@ -13,15 +13,17 @@ from host.protocol.messages.base import Request, Response, encode_payload
 from host.relay.transport import ConnectionLost
 
 ANSWER_TIMEOUT_S: Final = 15.0
+_MAX_MESSAGE_CHARS: Final = 500
 
 ResponseT = TypeVar("ResponseT", bound=Response)
 
 
 class CallRefused(Exception):
-    """The relay answered with an error. ``message`` is the relay's own sentence."""
+    """The relay answered with an error. What is printable of ``message``, its own sentence, may be shown to people."""
 
     def __init__(self, code: str, message: str) -> None:
-        super().__init__(f"The relay refused: {message}")
+        shown = "".join(filter(str.isprintable, message[:_MAX_MESSAGE_CHARS]))
+        super().__init__(f"The relay refused: {shown}")
         self.code = code
 
     @property

@@ -87,8 +87,7 @@ class Link:
 
     @property
     def status(self) -> LinkStatus:
-        if self._transport is not None:
-            self._status.last_heartbeat_at = rfc3339(self._transport.received_at_s)
+        self._note_heartbeat()
         return self._status
 
     def changed(self) -> None:
@@ -133,8 +132,9 @@ class Link:
                 calls = RelayCalls(transport.send)
                 self._transport = transport
                 await run_together(
-                    self._read(transport, calls),
+                    # First: that the sign-in is over says more than the close that comes with it.
                     self._stay_registered(calls),
+                    self._read(transport, calls),
                     self._write(transport),
                     transport.keep_alive(),
                 )
@@ -147,6 +147,7 @@ class Link:
                 self.session.distrust()
             raise
         finally:
+            self._note_heartbeat()
             self._transport = None
             self.outbox.close()
 
@@ -185,6 +186,8 @@ class Link:
         self._changed.clear()
         if self.session.relay_url() != self._status.url:
             raise ConnectionLost("The sign-in is now for another relay.")
+        if self.session.current().user_id != self.user_id:
+            raise ConnectionLost("The sign-in is now another user's.")
         token = await self._token(calls)
         try:
             registered = await calls.call(await self.registration(token), DaemonRegistered)
@@ -192,7 +195,6 @@ class Link:
             if exc.is_unauthorized:
                 self.session.distrust()
             raise
-        self.user_id = registered.user.id
         if self._status.state is not State.CONNECTED:
             logger.info("Connected to %s as %s", self._status.url, registered.user.login)
             self._status.last_connected_at = rfc3339(self.now_s())
@@ -228,6 +230,10 @@ class Link:
         while not await _woken(self._asked, _LOOK_INTERVAL_S):
             if has_helped():
                 return
+
+    def _note_heartbeat(self) -> None:
+        if self._transport is not None:
+            self._status.last_heartbeat_at = rfc3339(self._transport.received_at_s)
 
     def _advance(self, signal: Signal) -> None:
         self._status.state = advance(self._status.state, signal)

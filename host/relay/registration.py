@@ -1,11 +1,11 @@
 """What the daemon tells the relay about itself."""
 
+import os
 import platform
 import shutil
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from host.core.settings import Settings
 from host.db.projects import Project
@@ -34,7 +34,7 @@ def find_capabilities(settings: Settings, warnings: tuple[str, ...] = ()) -> Cap
     return Capabilities(
         has_git=has_git,
         has_claude=has_claude,
-        claude_store_found=(Path.home() / ".claude" / "projects").is_dir(),
+        claude_store_found=os.path.isdir(os.path.expanduser("~/.claude/projects")),
         # They may name long paths, and must not keep the machine from registering.
         warnings=tuple(_cut(warning) for warning in (*missing, *warnings)[:MAX_WARNINGS]),
     )

@@ -27,7 +27,13 @@ from host.protocol.errors import (
     Unsupported,
     unforeseen,
 )
-from host.protocol.limits import MAX_ACTIVE_REQUESTS, MAX_CONCURRENT_READS, MAX_FRAME_BYTES, MAX_PATH_BYTES, MIB
+from host.protocol.limits import (
+    MAX_ACTIVE_BYTES,
+    MAX_ACTIVE_REQUESTS,
+    MAX_ANSWER_BYTES,
+    MAX_CONCURRENT_READS,
+    MAX_PATH_BYTES,
+)
 from host.protocol.messages.base import Event, Request, encode_payload, parse_request
 from host.relay.running_request import Answers, RunningRequest
 
@@ -63,6 +69,7 @@ class RequestRouter:
         self._tasks = TaskSet()
         self._reads = asyncio.Semaphore(MAX_CONCURRENT_READS)
         self._running: dict[tuple[str, str], RunningRequest] = {}
+        self._active_bytes = 0
         self._is_stopping = False
 
     @property
@@ -76,10 +83,11 @@ class RequestRouter:
             logger.debug("Dropped a message of type %r that is no request", request.type)
         elif self._is_stopping:
             self._refuse(request, DaemonBusy("The daemon is stopping. Send the request again when it is back."))
-        elif len(self._tasks) >= MAX_ACTIVE_REQUESTS:
-            self._refuse(request, DaemonBusy(f"Over {MAX_ACTIVE_REQUESTS} requests are being worked on. Try again."))
+        elif len(self._tasks) >= MAX_ACTIVE_REQUESTS or self._active_bytes >= MAX_ACTIVE_BYTES:
+            self._refuse(request, DaemonBusy("The daemon has too much to do at once. Try again in a moment."))
         else:
-            self._tasks.spawn(self._answer(request), name=request.type)
+            self._active_bytes += _size_bytes(request)
+            self._tasks.spawn(self._work_on(request), name=request.type)
 
     def refuse_new(self) -> None:
         """The daemon is stopping: what runs goes on, what comes is told to come again."""
@@ -99,6 +107,12 @@ class RequestRouter:
         # Where not even a refusal can be queued, the relay's time-out tells the asker.
         refusal = replace(_failure(error), request_id=request.request_id, session_id=request.session_id)
         self._outbox.offer(encode_envelope(replace(refusal, reply_to=request.reply_to)))
+
+    async def _work_on(self, request: Envelope) -> None:
+        try:
+            await self._answer(request)
+        finally:
+            self._active_bytes -= _size_bytes(request)
 
     async def _answer(self, request: Envelope) -> None:
         running = RunningRequest(request, self._outbox)
@@ -153,7 +167,7 @@ class RequestRouter:
         response = await route.handler(body, context)
         wire_type = response.wire_type if isinstance(response, Event) else route.kind.response_type
         answer = Envelope(wire_type, payload=encode_payload(response))
-        if memoryview(answer.payload).nbytes > MAX_FRAME_BYTES - 1 * MIB:
+        if _size_bytes(answer) > MAX_ANSWER_BYTES:
             raise FileTooLarge("The answer is larger than one message can be. Ask for a part of it.")
         return answer
 
@@ -217,6 +231,10 @@ class RequestRouter:
             await change
         except Exception:
             logger.exception("The end of a request could not be stored")
+
+
+def _size_bytes(message: Envelope) -> int:
+    return memoryview(message.payload).nbytes
 
 
 def _failure(error: ProtocolError) -> Envelope:

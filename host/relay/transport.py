@@ -4,12 +4,19 @@ import asyncio
 import ssl
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.exceptions import (
+    ConnectionClosed,
+    InvalidHandshake,
+    InvalidProxy,
+    InvalidStatus,
+    InvalidURI,
+    ProxyError,
+)
 
 from host.protocol.limits import HEARTBEAT_INTERVAL_S, HEARTBEAT_TIMEOUT_S, MAX_FRAME_BYTES
 
@@ -72,18 +79,34 @@ class Transport:
         """Ping for ever. Raises ConnectionLost when no bytes at all came for ``timeout_s`` after a ping."""
         while True:
             pinged_s = time.monotonic()
-            try:
-                await self._socket.ping()
-            except ConnectionClosed as exc:
-                raise _lost(exc) from exc
-            await asyncio.sleep(timeout_s)
+            # Where much waits to be sent a ping waits too, and the silence must end that as well.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(timeout_s):
+                    await self._ping()
+            await asyncio.sleep(pinged_s + timeout_s - time.monotonic())
             if self._socket.received_monotonic_s < pinged_s:
                 raise ConnectionLost(f"The relay has been silent for {timeout_s:g} s.")
             await asyncio.sleep(max(interval_s - timeout_s, 0))
 
+    async def close(self) -> None:
+        """Say goodbye; drop the connection when that takes longer than 2 s."""
+        try:
+            async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+                await self._socket.close()
+        except TimeoutError:
+            # What could not be sent yet keeps the goodbye waiting, and websockets bounds only the wait for its answer.
+            self.abort()
+            await self._socket.wait_closed()
+
     def abort(self) -> None:
         """Drop the connection without a goodbye: the other side has fallen silent."""
         self._socket.transport.abort()
+
+    async def _ping(self) -> None:
+        try:
+            await self._socket.ping()
+        except ConnectionClosed as exc:
+            raise _lost(exc) from exc
 
 
 @asynccontextmanager
@@ -101,7 +124,7 @@ async def open_transport(url: str) -> AsyncIterator[Transport]:
             ping_interval=None,
             proxy=None if host in _LOOPBACK_HOSTS else True,
         )
-    except (OSError, InvalidHandshake, InvalidURI, EOFError) as exc:
+    except (OSError, InvalidHandshake, InvalidURI, EOFError, InvalidProxy, ImportError) as exc:
         raise ConnectionLost(_why_not(exc)) from exc
     transport = Transport(socket)  # type: ignore[arg-type]  # what create_connection made
     try:
@@ -111,7 +134,7 @@ async def open_transport(url: str) -> AsyncIterator[Transport]:
             transport.abort()
         raise
     finally:
-        await socket.close()
+        await transport.close()
 
 
 def _lost(closed: ConnectionClosed) -> ConnectionLost:
@@ -131,6 +154,10 @@ def _why_not(error: Exception) -> str:
             return "The relay's TLS certificate is not trusted by this system."
         case ssl.SSLError():
             return "No TLS connection to the relay could be made."
+        case InvalidProxy() | ImportError():  # websockets imports what it needs for SOCKS only then
+            return "This system's proxy can't be used: it is neither http nor https. Change it, or set NO_PROXY."
+        case ProxyError():
+            return "The proxy on the way to the relay refused the connection."
         case InvalidStatus():
             return f"The relay refused the connection (HTTP {error.response.status_code})."
         case InvalidHandshake() | InvalidURI() | EOFError():

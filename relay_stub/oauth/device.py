@@ -84,7 +84,7 @@ class DeviceFlow:
         self._forget_expired()
         if len(self._devices) >= MAX_WAITING_DEVICES:
             raise RateLimited(
-                "Too many machines are waiting to be signed in. Try again in a minute.", retryAfterMs=60_000
+                "Too many machines are waiting to be signed in. Try again in a minute.", retry_after_ms=60_000
             )
         device_code, user_code = self._new_secret(), self._new_user_code()
         self._devices[secret_hash(device_code)] = WaitingDevice(
@@ -145,7 +145,7 @@ class DeviceFlow:
     def _refuse_guessing(self) -> None:
         is_full = len(self._wrong_codes_at_s) == MAX_WRONG_USER_CODES
         if is_full and self._clock() - self._wrong_codes_at_s[0] < WRONG_USER_CODES_WINDOW_S:
-            raise RateLimited("Too many wrong codes were entered. Try again in a minute.", retryAfterMs=60_000)
+            raise RateLimited("Too many wrong codes were entered. Try again in a minute.", retry_after_ms=60_000)
 
     def _new_user_code(self) -> str:
         taken = {device.user_code for device in self._devices.values()}

@@ -1,6 +1,6 @@
 """The relay's one SQLite file: how it is opened, brought up to date and closed.
 
-Queries are point queries of microseconds on one connection, so they run on the event loop itself.
+Reads are point queries of microseconds, and writes are rare: all run on the event loop itself, on one connection.
 """
 
 import os

@@ -181,6 +181,15 @@ def test_a_damaged_database_is_set_aside_and_the_command_goes_on(bench: Bench, m
     assert len(list(machine.home.glob("daemon.db.corrupt-*"))) == 1
 
 
+@pytest.mark.slow
+def test_the_machines_key_is_the_same_also_when_auth_json_was_lost(machine: MachineProcess) -> None:
+    shown = machine.succeed("machine", "show")
+    assert machine.auth()["machine_key"] in shown
+    (machine.home / "auth.json").unlink()
+
+    assert machine.succeed("machine", "show") == shown
+
+
 def test_status_imports_nothing_heavy(machine: MachineProcess) -> None:
     code = """
 import sys

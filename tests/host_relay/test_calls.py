@@ -50,6 +50,14 @@ async def test_an_error_is_raised_with_its_code() -> None:
     assert raised.value.is_unauthorized
 
 
+def test_what_the_relay_says_is_shown_in_part_and_cannot_steer_a_terminal() -> None:
+    shown = str(CallRefused("UNKNOWN_ERROR", "No \x1b[2J\n" + "x" * 10_000))
+
+    assert shown.startswith("The relay refused: No [2Jxxx")
+    assert shown.isprintable()
+    assert len(shown) < 1000
+
+
 @pytest.mark.parametrize("payload", [b"{}", b"[1]", b"5", b'{"accessToken":5}'])
 async def test_an_answer_that_cannot_be_read_is_a_lost_connection(payload: bytes) -> None:
     line = Line()

@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from host.protocol.errors import ErrorCode
 from host.protocol.messages.system import DaemonRegister
@@ -45,6 +46,20 @@ async def test_a_stopped_link_says_goodbye_and_is_disconnected(relay: ScriptedRe
 
     assert await peer.closed() == 1000
     assert link.status.state is State.DISCONNECTED
+
+
+async def test_when_the_relay_was_last_heard_is_told_also_after_the_connection_is_gone(
+    relay: ScriptedRelay, rig: LinkRig
+) -> None:
+    async with running(rig.make()) as link:
+        peer = await relay.next_peer()
+        await peer.register()
+        # Not link.status, which notes the time itself.
+        await eventually(lambda: link._status.state is State.CONNECTED)
+        peer.break_off()
+        await relay.next_peer()
+
+    assert link.status.last_heartbeat_at is not None
 
 
 async def test_what_waits_in_the_outbox_is_sent_and_requests_are_handed_on(relay: ScriptedRelay, rig: LinkRig) -> None:
@@ -155,6 +170,22 @@ async def test_a_new_sign_in_at_another_relay_moves_a_connected_link(relay: Scri
         assert (await moved.register()).token == "access-other"
         await eventually(lambda: link.status.state is State.CONNECTED)
         assert link.status.url == other.url
+        await peer.closed()
+
+
+async def test_a_new_sign_in_of_another_user_is_shown_on_a_new_connection_only(
+    relay: ScriptedRelay, rig: LinkRig
+) -> None:
+    async with running(rig.make()) as link:
+        peer = await relay.next_peer()
+        await peer.register()
+        await eventually(lambda: link.status.state is State.CONNECTED)
+        other = stored_tokens(relay.url, access="access-bob", refresh="refresh-bob")
+        rig.store.sign_in(replace(other, user_id="user-2"))
+        link.try_now()
+
+        again = await relay.next_peer()
+        assert (await again.register()).token == "access-bob"
         await peer.closed()
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from host.protocol.errors import ErrorCode
+from host.protocol.limits import MIB
 from host.relay.connection_state import State
 from host.relay.link import Link
 from host.relay.transport import Transport, open_transport
@@ -120,6 +121,22 @@ async def test_a_relay_that_never_finishes_the_handshake_is_tried_again(
         await expect_retries(f"ws://127.0.0.1:{port}", tmp_path, "The relay did not answer within 0.05 s.")
 
 
+@pytest.mark.parametrize("proxy", ["ftp://alice:hunter22@proxy.example", "socks5://alice:hunter22@proxy.example"])
+async def test_a_proxy_that_cannot_be_used_is_told_without_its_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, proxy: str
+) -> None:
+    monkeypatch.setenv("wss_proxy", proxy)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+
+    await expect_retries(
+        "wss://relay.invalid",
+        tmp_path,
+        "This system's proxy can't be used: it is neither http nor https. Change it, or set NO_PROXY.",
+    )
+    assert "hunter22" not in caplog.text
+
+
 async def test_a_relay_that_never_answers_the_registration_is_dialled_again(
     relay: ScriptedRelay, rig: LinkRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,6 +172,36 @@ async def test_a_relay_that_falls_silent_is_dropped_and_dialled_again(relay: Scr
         await relay.next_peer()
         assert link.status.state is State.RECONNECTING
         assert link.status.last_error == "The relay has been silent for 0.05 s."
+
+
+async def test_a_relay_that_falls_silent_is_dropped_also_while_much_waits_to_be_sent(
+    relay: ScriptedRelay, rig: LinkRig
+) -> None:
+    link = rig.make()
+    link.connect = open_impatiently
+    async with running(link):
+        await block_writing(relay, rig, link)
+
+        await relay.next_peer()
+        assert link.status.last_error == "The relay has been silent for 0.05 s."
+
+
+async def test_a_link_stops_soon_also_while_much_waits_to_be_sent(
+    relay: ScriptedRelay, rig: LinkRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("host.relay.transport._CLOSE_TIMEOUT_S", 0.05)
+    async with asyncio.timeout(5), running(rig.make()) as link:
+        await block_writing(relay, rig, link)
+
+
+async def block_writing(relay: ScriptedRelay, rig: LinkRig, link: Link) -> None:
+    """More is to be sent than the sockets hold, and the relay does not read."""
+    peer = await relay.next_peer()
+    await peer.register()
+    await eventually(lambda: link.status.state is State.CONNECTED)
+    peer.fall_silent()
+    await rig.outbox.put(b" " * 32 * MIB)
+    await eventually(lambda: rig.outbox.queued_bytes == 0)
 
 
 async def test_a_relay_that_answers_pings_and_says_nothing_else_stays_connected(

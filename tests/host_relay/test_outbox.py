@@ -99,7 +99,7 @@ async def test_closing_lets_those_go_on_who_wait_for_room() -> None:
     assert await asyncio.wait_for(asyncio.gather(*waiting), 1) == [False] * 5
 
 
-async def test_flushed_waits_until_all_was_taken() -> None:
+async def test_flushed_waits_until_the_taker_has_done_with_the_last_frame() -> None:
     outbox = Outbox()
     outbox.open()
     await outbox.put(b"1")
@@ -107,5 +107,19 @@ async def test_flushed_waits_until_all_was_taken() -> None:
     await asyncio.sleep(0)
     assert not flushed.done()
     await outbox.take()
+    await asyncio.sleep(0)
+    assert not flushed.done()
+    taker = asyncio.create_task(outbox.take())
 
     await asyncio.wait_for(flushed, 1)
+    taker.cancel()
+
+
+async def test_flushed_does_not_wait_for_a_taker_that_is_gone() -> None:
+    outbox = Outbox()
+    outbox.open()
+    await outbox.put(b"1")
+    await outbox.take()
+    outbox.close()
+
+    await asyncio.wait_for(outbox.flushed(), 1)

@@ -1,10 +1,12 @@
+import os
 from pathlib import Path
 
 import pytest
 
 from host.core.settings import Settings
-from host.protocol.limits import PROTOCOL_VERSION
-from host.relay.registration import find_capabilities
+from host.db.projects import Project
+from host.protocol.limits import MAX_PATH_BYTES, PROTOCOL_VERSION
+from host.relay.registration import find_capabilities, registered
 from tests.support.host import registration_with
 
 
@@ -25,6 +27,13 @@ def test_a_registration_says_what_the_contract_asks_for() -> None:
     assert set(registration["capabilities"]) == {"hasGit", "hasClaude", "claudeStoreFound", "warnings"}
 
 
+def test_the_longest_path_of_names_that_are_not_utf_8_can_be_registered() -> None:
+    path = Path(os.fsdecode(b"/".ljust(MAX_PATH_BYTES, b"\xff")))
+    project = Project("proj_1", "name", path, "2026-02-12T10:00:00.000Z", "2026-02-12T10:00:00.000Z")
+
+    assert registered(project, {}).path == "/" + "%FF" * (MAX_PATH_BYTES - 1)
+
+
 def test_what_is_installed_is_found_on_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -38,6 +47,16 @@ def test_what_is_installed_is_found_on_the_path(tmp_path: Path, monkeypatch: pyt
     found = find_capabilities(Settings())
     assert (found.has_git, found.has_claude, found.claude_store_found) == (True, True, True)
     assert found.warnings == ()
+
+
+def test_a_user_without_a_home_directory_has_no_agents_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(_: int) -> None:
+        raise KeyError
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+
+    assert not find_capabilities(Settings()).claude_store_found
 
 
 def test_the_agents_program_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

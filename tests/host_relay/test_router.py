@@ -222,6 +222,28 @@ async def test_one_request_too_many_is_told_that_the_daemon_is_busy(routed: Rout
     assert {code_of(answer) for answer in await routed.answers()} == {None}
 
 
+async def test_requests_of_too_many_bytes_at_once_are_told_that_the_daemon_is_busy(
+    routed: RouterRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("host.relay.router.MAX_ACTIVE_BYTES", 2000)
+    go_on = asyncio.Event()
+
+    async def reading(_: FsRead) -> FsReadResponse:
+        await go_on.wait()
+        return read_response()
+
+    routed.reading = reading
+    large = {"path": "a" * 1000}
+    for number in range(3):
+        routed.router.accept(request(payload=large, request_id=f"r{number}"))
+    refusal = msgspec.json.decode(routed.sent.pop())
+    assert (refusal["requestId"], code_of(refusal)) == ("r2", "DAEMON_BUSY")
+    go_on.set()
+    assert {code_of(answer) for answer in await routed.answers()} == {None}
+
+    assert code_of(await routed.answer(request(payload=large, request_id="r2"))) is None
+
+
 async def test_while_stopping_what_runs_is_answered_and_what_comes_is_told_to_come_again(routed: RouterRig) -> None:
     go_on = asyncio.Event()
 

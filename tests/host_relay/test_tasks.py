@@ -47,6 +47,10 @@ async def test_of_failures_at_the_same_time_the_first_in_the_list_counts() -> No
         await run_together(fail_otherwise(), fail())
 
 
+async def test_what_ended_well_counts_ahead_of_what_failed_at_the_same_time() -> None:
+    await run_together(end(), fail())
+
+
 async def test_cancelling_run_together_cancels_all_and_waits_for_them() -> None:
     started, cancelled = asyncio.Event(), 0
 

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from host.auth.token_store import TokenStore
 from host.db.database import Database
-from host.projects.identity import MachineLabel, get_machine_key, set_machine_key
+from host.projects.identity import MachineLabel, machine_key
 from host.protocol.errors import InvalidRequest
 
 
@@ -44,11 +45,23 @@ def test_a_host_without_a_usable_name_has_a_label_still(file: Path) -> None:
     assert MachineLabel(file, hostname=lambda: "").read() == "This machine"
 
 
-async def test_the_machine_key_outlives_the_daemon(database: Database, tmp_path: Path) -> None:
-    assert await get_machine_key(database) is None
-    await set_machine_key(database, "first")
-    await set_machine_key(database, "second")
+async def test_a_machine_has_one_key_for_good(database: Database, tmp_path: Path) -> None:
+    key = await machine_key(TokenStore(tmp_path / "auth.json"), database)
     await database.close()
     again = await Database.open(tmp_path / "daemon.db")
-    assert await get_machine_key(again) == "second"
+
+    assert await machine_key(TokenStore(tmp_path / "auth.json"), again) == key
     await again.close()
+
+
+async def test_the_machines_key_outlives_the_loss_of_either_file(database: Database, tmp_path: Path) -> None:
+    auth_file = tmp_path / "auth.json"
+    key = await machine_key(TokenStore(auth_file), database)
+    auth_file.unlink()
+    assert await machine_key(TokenStore(auth_file), database) == key
+    fresh = await Database.open(tmp_path / "fresh.db")
+    assert await machine_key(TokenStore(auth_file), fresh) == key
+    auth_file.unlink()
+
+    assert await machine_key(TokenStore(auth_file), fresh) == key
+    await fresh.close()

@@ -12,6 +12,7 @@ from host.protocol.envelope import (
     InvalidEnvelope,
     NotAMessage,
     Sender,
+    binary_frame,
     decode_envelope,
     encode_envelope,
     is_request_id,
@@ -133,6 +134,8 @@ def test_members_that_are_not_known_are_ignored() -> None:
         b'{"type":5}',
         b'{"type":null}',
         b'{"type":{"a":1},"payload":{}}',
+        b'{"requestId":5,"type":1e999}',
+        b'{"requestId":5,"type":' + b"9" * 5000 + b"}",
         b'\xff{"type":"fs_read"}',
         b'{"type":"fs_read","payload":"\xff"}',
         b"\xef\xbb\xbf{}",
@@ -162,6 +165,39 @@ def test_the_request_id_of_what_is_no_message_is_kept_if_it_can_be_read() -> Non
         with pytest.raises(NotAMessage) as raised:
             decode_envelope(unusable)
         assert raised.value.request_id is None
+
+
+def test_the_request_id_in_a_binary_frame_is_kept_if_it_can_be_read() -> None:
+    assert binary_frame(b'{"type":"fs_read","requestId":"r1"}').request_id == "r1"
+    for unusable in (b"", b"\xff\x00", b"[]", b'{"requestId":"\xff"}', b'{"requestId":"\n"}', b"[" * 100_000):
+        assert binary_frame(unusable).request_id is None
+
+
+@pytest.mark.parametrize("escape", [rb"\ud800", rb"\uDFFF", rb"a\uD83Db", rb"\udc00\ud800"])
+def test_a_lone_surrogate_makes_a_message_invalid_and_its_asker_is_told(escape: bytes) -> None:
+    with pytest.raises(InvalidEnvelope) as raised:
+        decode_envelope(b'{"type":"fs_read","requestId":"r1","payload":{"path":"%s"}}' % escape)
+    assert raised.value.request_id == "r1"
+    assert [error["field"] for error in raised.value.details["errors"]] == ["payload"]
+
+
+def test_a_lone_surrogate_beside_other_faults_is_refused_for_those() -> None:
+    with pytest.raises(InvalidEnvelope) as raised:
+        decode_envelope(rb'{"type":"fs_read","requestId":"r1","sessionId":7,"payload":"\ud800"}')
+    assert [error["field"] for error in raised.value.details["errors"]] == ["sessionId"]
+    for no_message in (rb'{"type":7,"payload":"\ud800"}', rb'{"type":"fs_read","payload":"\ud800"', rb'["\ud800"]'):
+        with pytest.raises(NotAMessage):
+            decode_envelope(no_message)
+
+
+def test_a_lone_surrogate_in_the_request_id_leaves_none_to_answer_to() -> None:
+    with pytest.raises(InvalidEnvelope) as raised:
+        decode_envelope(rb'{"type":"fs_read","requestId":"\ud800"}')
+    assert raised.value.request_id is None
+
+
+def test_a_pair_of_surrogates_is_text() -> None:
+    assert decode_envelope(rb'{"type":"\ud83d\ude00"}').type == "😀"
 
 
 @pytest.mark.parametrize(

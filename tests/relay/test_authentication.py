@@ -181,7 +181,7 @@ async def test_a_bad_code_and_a_bad_refresh_token_are_refused_alike(relay_url: s
 
 async def test_a_version_that_is_not_spoken_closes_with_4426_and_says_what_to_do(relay_url: str) -> None:
     tokens = await sign_in(relay_url, "alice")
-    for version in (2, 0, None):
+    for version in (2, 0, None, "1", 1.5, [1]):
         async with RelayClient.connect(relay_url) as newer:
             await newer.send_raw(hello(tokens.access_token, version=version))
             error = (await next_message(newer))["error"]

@@ -145,6 +145,7 @@ async def test_more_than_1024_joined_projects_are_too_many(relay_url: str) -> No
         assert len(projects) == 1025
         for project_id in projects[:1024]:
             await client.join(project_id)
-        assert (await error_of(client, "project_join", sessionId=projects[1024])).code == "RATE_LIMITED"
+        refused = await error_of(client, "project_join", sessionId=projects[1024])
+        assert (refused.code, refused.details) == ("RATE_LIMITED", {"retryAfterMs": 1000})
         await client.request("project_leave", session_id=projects[0])
         await client.join(projects[1024])

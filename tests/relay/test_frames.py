@@ -87,7 +87,9 @@ async def test_what_is_no_message_is_refused_and_the_connection_goes_on(relay_ur
 async def test_a_binary_frame_is_no_message_whatever_it_holds(relay_url: str) -> None:
     async with RelayClient.sign_in(relay_url, "alice") as client:
         await client.send_raw(frame("machines_list", requestId="r1"), binary=True)
-        assert_invalid(await next_message(client))
+        refusal = await next_message(client)
+        assert_invalid(refusal)
+        assert refusal["requestId"] == "r1"
         assert await settled(client) == []
 
 
@@ -121,6 +123,18 @@ async def test_a_request_id_is_1_to_128_printable_ascii_characters(relay_url: st
             assert refusal["error"]["details"]["errors"][0]["field"] == "requestId"
 
 
+async def test_a_lone_surrogate_is_answered_to_its_asker_and_is_no_bad_frame(relay_url: str) -> None:
+    async with ScriptedDaemon.connect(relay_url, "alice"), RelayClient.sign_in(relay_url, "alice") as client:
+        for _ in range(120):
+            await client.send_raw(
+                rb'{"type":"fs_read","requestId":"r1","sessionId":"%s","payload":{"path":"\ud800"}}' % PROJECT.encode()
+            )
+        for _ in range(120):
+            refusal = await next_message(client)
+            assert_invalid(refusal)
+            assert refusal["requestId"] == "r1"
+
+
 async def test_a_request_without_an_id_is_refused(relay_url: str) -> None:
     async with RelayClient.sign_in(relay_url, "alice") as client:
         await client.send_raw(frame("machines_list"))
@@ -150,6 +164,7 @@ async def test_the_hundredth_bad_frame_in_ten_seconds_closes_with_4400(relay_url
         for refusal in refusals:
             assert_invalid(refusal)
         await client.send_raw(b"nonsense")
+        assert_invalid(await next_message(client))
         assert await close_code(client) == 4400
 
 
@@ -165,7 +180,7 @@ async def test_a_daemon_that_sends_nonsense_is_treated_alike(relay_url: str) -> 
         for _ in range(100):
             await daemon.peer.send_raw(b"nonsense")
         assert await close_code(daemon.peer) == 4400
-        for _ in range(99):
+        for _ in range(100):
             assert_invalid(await next_message(daemon.peer))
 
 

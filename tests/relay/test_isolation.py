@@ -23,13 +23,14 @@ from relay_stub.store.database import Database
 from relay_stub.store.registrations import Registrations
 from tests.relay.isolation_world import CLIENTS, MACHINES, PROJECTS, REQUEST_IDS, USERS, World
 from tests.support.relay import (
-    MACHINE,
     PROJECT,
+    RawSocket,
     ScriptedDaemon,
-    answer_to,
     frame,
+    hello,
     next_message,
     settled,
+    sign_in,
 )
 
 _examples = count()
@@ -101,19 +102,31 @@ def test_whatever_two_users_do_each_hears_only_what_is_theirs_and_all_of_it_once
     asyncio.run(play())
 
 
-async def test_another_users_project_cannot_be_told_from_one_that_never_was(relay_url: str) -> None:
+async def test_another_users_project_and_a_removed_one_cannot_be_told_from_one_that_never_was(relay_url: str) -> None:
+    bobs_tokens = await sign_in(relay_url, "bob")
     async with (
-        ScriptedDaemon.connect(relay_url, "alice", projects=["alices"]),
-        RelayClient.sign_in(relay_url, "bob") as bob,
+        ScriptedDaemon.connect(relay_url, "alice", machine_key="alices", projects=["theirs"]),
+        ScriptedDaemon.connect(relay_url, "bob", machine_key="bobs", projects=["before"]) as bobs,
+        RawSocket.connect(relay_url) as bob,
     ):
+        await bobs.register(projects=[])
+        await bob.send(hello(bobs_tokens.access_token))
+        await bob.receive_message()
+
+        async def answer(wire_type: str, **names: str) -> bytes:
+            await bob.send(frame(wire_type, requestId="r1", **names))
+            _, answered = await bob.receive()
+            assert answered.startswith(b'{"type":"error"')
+            return answered
+
         for wire_type in ("fs_list", "fs_write", "command_exec", "project_join", "project_leave", "brand_new"):
-            theirs = await answer_to(bob, wire_type, requestId="r1", sessionId="alices")
-            nobodys = await answer_to(bob, wire_type, requestId="r1", sessionId="nobody")
-            assert theirs == nobodys | {"sessionId": "alices"}
-            assert theirs["type"] == "error"
+            for machine in ({}, {"machineKey": "alices"}):
+                never = await answer(wire_type, sessionId="nobody", **machine)
+                for project_id in ("theirs", "before"):
+                    told = await answer(wire_type, sessionId=project_id, **machine)
+                    assert told.replace(project_id.encode(), b"nobody") == never
         for wire_type in ("attention_list", "brand_new"):
-            theirs = await answer_to(bob, wire_type, requestId="r1", machineKey=MACHINE)
-            assert theirs == await answer_to(bob, wire_type, requestId="r1", machineKey="nobodys")
+            assert await answer(wire_type, machineKey="alices") == await answer(wire_type, machineKey="nobodys")
 
 
 async def test_users_see_none_of_each_others_machines_projects_and_events(relay_url: str) -> None:

@@ -1,9 +1,15 @@
 """Machines that come, go, and are replaced: docs/protocol.md, "Presence and subscription"."""
 
 import asyncio
+import sqlite3
 from pathlib import Path
 
+import msgspec
+import pytest
+
+from relay_stub import connection
 from relay_stub.client import Message, RelayClient
+from relay_stub.store.registrations import Registrations
 from relay_stub.version import relay_version
 from tests.support.relay import (
     BOUND_S,
@@ -99,6 +105,20 @@ async def test_a_machine_is_listed_as_it_registered_and_offline_when_it_is_gone(
         assert offline == online | {"connected": False, "lastSeenAt": offline["lastSeenAt"]}
 
 
+async def test_a_machine_that_goes_is_offline_though_the_relays_disk_is_full(
+    relay_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    async with RelayClient.sign_in(relay_url, "alice") as client:
+        async with ScriptedDaemon.connect(relay_url, "alice"):
+            assert await next_status(client) == (MACHINE, True, "Laptop")
+            monkeypatch.setattr(Registrations, "touch", full)
+        assert await next_status(client) == (MACHINE, False, "Laptop")
+        assert (await error_of(client, "fs_list", sessionId=PROJECT)).code == "MACHINE_OFFLINE"
+
+
 async def test_a_connected_machine_is_seen_now(relay_url: str) -> None:
     async with ScriptedDaemon.connect(relay_url, "alice"), RelayClient.sign_in(relay_url, "alice") as client:
         before = client.welcome["serverTime"]
@@ -133,6 +153,23 @@ async def test_a_wrong_filter_of_projects_is_named(relay_url: str) -> None:
         assert error.details["errors"][0]["field"] == "machineKey"
 
 
+async def test_a_list_that_no_message_can_hold_is_refused_and_can_be_asked_for_in_parts(
+    relay_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with (
+        ScriptedDaemon.connect(relay_url, "alice", machine_key="m1", projects=[f"m1-{each}" for each in range(10)]),
+        ScriptedDaemon.connect(relay_url, "alice", machine_key="m2", projects=[f"m2-{each}" for each in range(10)]),
+        RelayClient.sign_in(relay_url, "alice") as client,
+    ):
+        whole_bytes = len(msgspec.json.encode({"projects": await client.projects()}))
+        monkeypatch.setattr(connection, "MAX_ANSWER_BYTES", whole_bytes - 1)
+        assert (await error_of(client, "projects_list")).code == "FILE_TOO_LARGE"
+        part = await client.request("projects_list", {"machineKey": "m1"})
+        assert len(part["projects"]) == 10
+        monkeypatch.setattr(connection, "MAX_ANSWER_BYTES", whole_bytes)
+        assert len(await client.projects()) == 20
+
+
 async def test_a_project_that_is_not_registered_again_is_gone(relay_url: str) -> None:
     async with (
         ScriptedDaemon.connect(relay_url, "alice", projects=["kept", "removed"]) as daemon,
@@ -152,7 +189,7 @@ async def test_a_removed_projects_events_reach_nobody_and_it_can_still_be_left(r
         await daemon.register(projects=[])
         await next_status(client)
         await daemon.send("fs_changed", sessionId=PROJECT)
-        await daemon.register(projects=[])
+        await daemon.register(projects=[], label="Renamed")
         await next_status(client)
         assert await settled(client) == []
         await client.request("project_leave", session_id=PROJECT)
@@ -206,6 +243,17 @@ async def test_a_daemon_that_registers_again_on_its_connection_replaces_nobody(r
         assert again["connectionId"] == daemon.registered["connectionId"]
         await daemon.answer(request, {"still": "here"})
         assert await asked == {"still": "here"}
+
+
+async def test_a_registration_is_announced_when_it_changed_and_not_for_a_renewed_token(relay_url: str) -> None:
+    async with (
+        ScriptedDaemon.connect(relay_url, "alice") as daemon,
+        RelayClient.sign_in(relay_url, "alice") as client,
+    ):
+        await daemon.register()
+        await daemon.register(label="Renamed")
+        assert await next_status(client) == (MACHINE, True, "Renamed")
+        assert await settled(client) == []
 
 
 async def test_the_same_machine_key_of_two_users_replaces_nobody(relay_url: str) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from relay_stub import client
 from relay_stub.cli import app
 from relay_stub.client import RelayClient
 from tests.support.processes import environment
@@ -186,6 +187,15 @@ def test_call_says_where_no_relay_answers() -> None:
     result = run("call", "machines_list", "--relay", free)
     assert result.exit_code == 1
     assert result.output == f"No relay answers at {free}. Start one with: pocketcoder-relay serve\n"
+
+
+def test_call_gives_up_on_what_takes_connections_and_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "_CONNECT_TIMEOUT_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"ws://127.0.0.1:{silent.getsockname()[1]}"
+        result = run("call", "machines_list", "--relay", url)
+    assert result.exit_code == 1
+    assert result.output == f"No relay answers at {url}. Start one with: pocketcoder-relay serve\n"
 
 
 def test_call_refuses_a_payload_that_is_no_json_and_a_url_that_is_no_relay() -> None:

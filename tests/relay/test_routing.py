@@ -89,7 +89,14 @@ def test_a_type_nobody_here_knows_is_forwarded_by_project_or_by_machine() -> Non
     assert ALICE.machine_of("brand_new", machine="laptop") == "laptop"
 
 
-@pytest.mark.parametrize("names", [{}, {"machine": "stranger"}, {"project": "nowhere"}])
+def test_a_type_that_needs_no_project_goes_to_its_machine_whatever_project_it_names() -> None:
+    assert ALICE.machine_of("brand_new", project="nowhere", machine="laptop") == "laptop"
+    assert ALICE.machine_of("attention_list", project="nowhere", machine="laptop") == "laptop"
+
+
+@pytest.mark.parametrize(
+    "names", [{}, {"machine": "stranger"}, {"project": "nowhere"}, {"project": "nowhere", "machine": "stranger"}]
+)
 def test_a_type_nobody_knows_for_nothing_of_this_user_is_unsupported(names: dict[str, str]) -> None:
     with pytest.raises(Unsupported):
         ALICE.machine_of("brand_new", **names)

@@ -3,11 +3,12 @@
 import asyncio
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psutil  # type: ignore[import-untyped]
 import pytest
 
+from host.protocol.envelope import Envelope
 from host.protocol.limits import MAX_QUEUED_BYTES, MIB
 from host.protocol.messages.auth import HOST_CLIENT_ID
 from relay_stub import peer_socket
@@ -119,6 +120,18 @@ async def test_a_daemon_that_reads_again_was_never_closed(relay_url: str) -> Non
         await client.send_raw(frame("fs_list", requestId="now", sessionId=PROJECT))
         while (await daemon.receive_message())["requestId"] != "now":
             pass
+
+
+async def test_a_burst_after_a_long_silence_fills_the_queue_of_a_peer_that_has_not_stalled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop = asyncio.get_running_loop()
+    daemon = peer_socket.PeerSocket(cast("Any", None), cast("Any", None))
+    later_s = loop.time() + 3600
+    monkeypatch.setattr(loop, "time", lambda: later_s)
+    while daemon.offer(Envelope("fs_list")):
+        pass
+    assert not daemon.is_closing
 
 
 async def test_a_peer_that_says_nothing_at_all_is_dropped(tmp_path: Path) -> None:

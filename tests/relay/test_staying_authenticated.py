@@ -76,6 +76,16 @@ async def test_a_reused_refresh_token_closes_the_sessions_connections_at_once_an
         assert await settled(other_session) == []
 
 
+async def test_who_shows_a_reused_refresh_token_on_the_sessions_own_connection_is_answered(relay_url: str) -> None:
+    tokens = await sign_in(relay_url, "alice")
+    async with RelayClient.connect(relay_url) as client:
+        await client.hello(tokens.access_token)
+        second = await client.request("token_refresh", refresh(tokens))
+        await client.request("token_refresh", {"refreshToken": second["refreshToken"]})
+        await client.send_raw(frame("token_refresh", requestId="reuse", payload=refresh(tokens)))
+        await assert_closed_as_unauthorized(client, request_id="reuse")
+
+
 async def test_a_daemons_connection_is_closed_with_its_session_too(relay_url: str) -> None:
     async with (
         ScriptedDaemon.connect(relay_url, "alice") as daemon,

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 import msgspec
 from pydantic import Field
 
-from host.protocol.limits import MAX_LABEL_CHARS, MAX_PROJECTS, MAX_WARNING_CHARS, MAX_WARNINGS
+from host.protocol.limits import MAX_LABEL_CHARS, MAX_PATH_BYTES, MAX_PROJECTS, MAX_WARNING_CHARS, MAX_WARNINGS
 from host.protocol.messages.auth import Secret
 from host.protocol.messages.base import Event, Request, Response, WireModel
 
@@ -36,7 +36,8 @@ class Capabilities(WireModel):
 class RegisteredProject(WireModel):
     project_id: Identifier
     name: ShortText
-    path: Annotated[str, Field(max_length=4096)]
+    # Each byte that is not UTF-8 stands as three characters.
+    path: Annotated[str, Field(max_length=3 * MAX_PATH_BYTES)]
     created_at: ShortText
     last_opened_at: ShortText
     watcher_running: bool
