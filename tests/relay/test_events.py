@@ -130,7 +130,7 @@ async def test_what_a_daemon_has_no_right_to_say_reaches_nobody(relay_url: str, 
             await other.send(wire_type, sessionId=PROJECT, machineKey=MACHINE)
             await other.send(wire_type, replyTo=home.phone.welcome["connectionId"])
         await other.register(projects=["p9"])
-        assert [event["machineKey"] for event in await home.heard(home.phone)] == ["other"], "daemon_status alone"
+        assert await home.heard(home.phone) == []
 
 
 async def test_more_than_1024_joined_projects_are_too_many(relay_url: str) -> None:
