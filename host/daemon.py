@@ -5,30 +5,37 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from msgspec import UNSET
 
 from host.auth.session import Session, SignedOut
 from host.auth.token_store import TokenStore
+from host.commands.handlers import CommandHandlers
+from host.commands.service import Commands
 from host.control_plane.server import serve
 from host.control_plane.statuses import HostCapabilities, ProjectStatus, RelayStatus, Status, User
 from host.core.clock import rfc3339
 from host.core.home import HostPaths, prepare_home
 from host.core.instance_lock import InstanceLock
-from host.core.memory import give_memory_back, keep_freed_memory
+from host.core.memory import keep_freed_memory
 from host.core.requests import RouteTable
 from host.core.settings import Settings
 from host.core.tasks import TaskSet, run_together
+from host.db.command_runs import CommandRuns
 from host.db.database import Database
+from host.db.event_log import EventLog
 from host.db.request_log import RequestLog
+from host.events.handlers import EventHandlers
 from host.files.handlers import FileHandlers
 from host.files.service import ProjectFiles
+from host.processes.login_shell import UserEnvironment, user_environment, user_shell
+from host.processes.runner import ProcessRunner
 from host.projects.identity import MachineLabel, machine_key
 from host.projects.registry import ProjectRegistry
 from host.protocol.errors import InvalidRequest
@@ -39,14 +46,11 @@ from host.relay.link import Link
 from host.relay.outbox import Outbox
 from host.relay.registration import MachineFacts, build_registration, find_capabilities, registered
 from host.relay.router import RequestRouter
+from host.upkeep import keep_tidy, settle_unfinished
 
 logger = logging.getLogger(__name__)
 
 GRACE_S: Final = 30.0
-_PURGE_INTERVAL_S: Final = 3600.0
-_TRIM_INTERVAL_S: Final = 60.0
-# A disk that does not answer must not keep the daemon from starting.
-_CLEAN_UP_TIMEOUT_S: Final = 10.0
 
 
 async def run_daemon(paths: HostPaths, settings: Settings, *, on_ready: Callable[[], None]) -> None:
@@ -71,6 +75,12 @@ async def run_daemon(paths: HostPaths, settings: Settings, *, on_ready: Callable
         logger.info("Stopping")
 
 
+class Feature(Protocol):
+    """Something that answers requests."""
+
+    def register(self, table: RouteTable) -> None: ...
+
+
 class Daemon:
     """Everything that runs, and what the control plane may do with it."""
 
@@ -83,6 +93,9 @@ class Daemon:
         session: Session,
         log: RequestLog,
         features: Iterable[Feature],
+        runs: CommandRuns,
+        runner: ProcessRunner,
+        environment: "asyncio.Task[UserEnvironment]",
         machine_key: str,
         store: TokenStore,
         warnings: list[str],
@@ -92,6 +105,9 @@ class Daemon:
         self._label = label
         self._session = session
         self._log = log
+        self._runs = runs
+        self._runner = runner
+        self._environment = environment
         self._store = store
         self._start_warnings = warnings
         self._started_at = rfc3339(time.time())
@@ -115,11 +131,14 @@ class Daemon:
         log = RequestLog(database)
         registry = await ProjectRegistry.load(database)
         runs, runner = CommandRuns(database), ProcessRunner()
+        shell = user_shell(os.environ)
+        # Shells can take seconds to start; only the first command waits for it.
+        environment = asyncio.create_task(user_environment(os.environ, shell))
+        commands = Commands(runner, runs, shell, environment)
         # Not the loop's own pool, which ``asyncio.run`` would wait for, also for a thread that hangs on a dead disk.
         executor = ThreadPoolExecutor(MAX_FILE_THREADS, thread_name_prefix="files")
         files = FileHandlers(ProjectFiles(executor=executor), registry)
-        await settle_unfinished(log, files)
-        await runs.interrupt_unfinished()
+        await settle_unfinished(log, runs, files)
         store = TokenStore(paths.auth_file)
         return cls(
             settings=settings,
@@ -127,7 +146,10 @@ class Daemon:
             label=MachineLabel(paths.machine_label),
             session=Session(store, settings.gateway_url),
             log=log,
-            files=files,
+            features=(files, CommandHandlers(commands, registry), EventHandlers(EventLog(database), registry)),
+            runs=runs,
+            runner=runner,
+            environment=environment,
             machine_key=await machine_key(store, database),
             store=store,
             warnings=warnings,
@@ -137,7 +159,7 @@ class Daemon:
         """Start what runs beside the control plane."""
         for warning in self._start_warnings:
             logger.warning("%s", warning)
-        self._parts = [asyncio.create_task(self._link.run()), asyncio.create_task(self._keep_tidy())]
+        self._parts = [asyncio.create_task(self._link.run()), asyncio.create_task(keep_tidy(self._log, self._runs))]
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(number, self._signalled)
         logger.info("PocketCoder %s started (process %d)", self._facts.daemon_version, os.getpid())
@@ -161,6 +183,8 @@ class Daemon:
             part.cancel()
         await asyncio.gather(*self._parts, return_exceptions=True)
         await self._background.cancel()
+        await self._runner.close()
+        self._environment.cancel()
         await self._registry.close()
 
     async def _finish(self) -> None:
@@ -232,7 +256,12 @@ class Daemon:
         await self._registry.remove(project_id)
 
     def _warnings(self) -> tuple[str, ...]:
-        return (*self._start_warnings, *self._store.warnings)
+        known = self._environment.done() and not self._environment.cancelled()
+        return (
+            *self._start_warnings,
+            *self._store.warnings,
+            *(self._environment.result().warnings if known else ()),
+        )
 
     def _user(self) -> User | None:
         with suppress(SignedOut):
@@ -253,34 +282,3 @@ class Daemon:
             capabilities=await asyncio.to_thread(find_capabilities, self._settings, self._warnings()),
             projects=[registered(project, fs_seqs) for project in self._registry.all()],
         )
-
-    async def _keep_tidy(self) -> None:
-        purged_s = time.monotonic()
-        while True:
-            await asyncio.sleep(_TRIM_INTERVAL_S)
-            give_memory_back()
-            if time.monotonic() - purged_s >= _PURGE_INTERVAL_S:
-                purged_s = time.monotonic()
-                await self._purge()
-
-    async def _purge(self) -> None:
-        try:
-            await self._log.purge()
-        except Exception:
-            # A full disk must not end the daemon; the next hour tries again.
-            logger.exception("Old requests could not be dropped")
-
-
-async def settle_unfinished(log: RequestLog, files: FileHandlers) -> None:
-    """At start: what was under way when the daemon ended leaves no temporary file, and has an unknown outcome.
-
-    In this order, so that a daemon that is killed in between begins anew.
-    """
-    if unfinished := await log.unfinished():
-        logger.warning("%d requests were cut off when the daemon last ended; their outcome is unknown", len(unfinished))
-        try:
-            async with asyncio.timeout(_CLEAN_UP_TIMEOUT_S):
-                await files.clean_up(unfinished)
-        except TimeoutError:
-            logger.warning("The temporary files of writes that were cut off could not all be removed in time")
-    await log.recover()

@@ -2,31 +2,31 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
 from host.commands.run import Run
 from host.core.requests import RequestContext
 from host.db.command_runs import CommandRuns
 from host.paths.door import Door
 from host.paths.relative import ROOT
-from host.processes.runner import Job, ProcessRunner, RunningProcess
-from host.protocol.errors import DaemonBusy
+from host.processes.environment import command_environment
+from host.processes.login_shell import UserEnvironment
+from host.processes.runner import Job, ProcessNotStarted, ProcessRunner
+from host.processes.running import RunningProcess
+from host.protocol.errors import CommandNotStarted, DaemonBusy
+from host.protocol.limits import MAX_RUNS_AT_ONCE
 from host.protocol.messages.commands import CommandExec, CommandExit, CommandRunsListResponse
-
-MAX_RUNS_AT_ONCE: Final = 8
 
 
 @dataclass
 class Commands:
-    """``environment`` is what commands run in; ``shell`` the user's own."""
+    """``environment`` is what commands run in, once it is known; ``shell`` the user's own."""
 
     runner: ProcessRunner
     runs: CommandRuns
     shell: str
-    environment: Mapping[str, str]
+    environment: "asyncio.Future[UserEnvironment]"
     _active: dict[tuple[str, str], Run] = field(default_factory=dict)
     _counts: Counter[str] = field(default_factory=Counter)
 
@@ -58,11 +58,15 @@ class Commands:
         return await self.runs.list(project_id, limit=limit, before=before)
 
     async def _start_process(self, request: CommandExec, root: Path, request_id: str) -> RunningProcess:
-        """Raises what keeps it from starting; the run is then forgotten."""
+        """Raises CommandNotStarted, InvalidRequest or ProjectRootGone; the run is then forgotten."""
         try:
+            usual = (await asyncio.shield(self.environment)).variables
+            environment = command_environment(usual, request.env or {})
             with Door(root) as door, door.directory(ROOT) as directory:
-                environment = {**self.environment, **(request.env or {})}
                 return await self.runner.start(Job((self.shell, "-c", request.command), environment, directory))
+        except ProcessNotStarted as exc:
+            await self.runs.discard(request_id)
+            raise CommandNotStarted(str(exc)) from exc
         except BaseException:
             await asyncio.shield(self.runs.discard(request_id))
             raise

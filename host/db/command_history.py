@@ -1,7 +1,6 @@
 """The ``command_runs`` table, as far as it is read and cleaned up: functions of a connection."""
 
 import sqlite3
-from collections.abc import Iterable
 from typing import Any, Final
 
 from host.db.pages import first_page
@@ -49,9 +48,9 @@ def runs_to_delete(connection: sqlite3.Connection, *, oldest_kept: str, keep_max
     return [stream_id for (stream_id,) in rows]
 
 
-def delete_runs(connection: sqlite3.Connection, stream_ids: Iterable[int]) -> None:
-    """Events and runs go with their stream."""
-    connection.executemany("DELETE FROM streams WHERE stream_id = ?", [(stream_id,) for stream_id in stream_ids])
+def delete_run(connection: sqlite3.Connection, stream_id: int) -> None:
+    """The run and its events go with its stream."""
+    connection.execute("DELETE FROM streams WHERE stream_id = ?", (stream_id,))
 
 
 def _place_of(connection: sqlite3.Connection, project_id: str, request_id: str) -> int:

@@ -6,20 +6,17 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Final, Literal, Protocol
+from typing import Literal, Protocol
 
 from msgspec import UNSET, UnsetType
 
 from host.core.clock import Clock, rfc3339
-from host.db.command_history import delete_runs, get_run, list_runs, runs_to_delete
+from host.db.command_history import delete_run, get_run, list_runs, runs_to_delete
 from host.db.database import Database
 from host.db.event_log import NewEvent, append, last_event_at, open_stream
 from host.protocol.errors import InvalidRequest
 from host.protocol.limits import KEPT_RUNS_MAX, KEPT_RUNS_S, OUTPUT_PREVIEW_CHARS
 from host.protocol.messages.commands import CommandExit, CommandOutput, CommandRun, CommandRunsListResponse, ExitReason
-
-# Deleting a run can mean 300 KB of events. Others write in between.
-_RUNS_PER_JOB: Final = 10
 
 
 class OutputChunk(Protocol):
@@ -112,8 +109,9 @@ class CommandRuns:
         stream_ids = await self._database.read(
             lambda connection: runs_to_delete(connection, oldest_kept=oldest_kept, keep_max=self._keep_max)
         )
-        for start in range(0, len(stream_ids), _RUNS_PER_JOB):
-            await self._database.write(partial(delete_runs, stream_ids=stream_ids[start : start + _RUNS_PER_JOB]))
+        # One by one: a run can have many events, and others write in between.
+        for stream_id in stream_ids:
+            await self._database.write(partial(delete_run, stream_id=stream_id))
 
     def _now(self) -> str:
         return rfc3339(self._clock())
@@ -162,7 +160,7 @@ def _finish(connection: sqlite3.Connection, request_id: str, end: RunEnd, now: s
 
 def _discard(connection: sqlite3.Connection, request_id: str) -> None:
     stream_id, _ = _running(connection, request_id)
-    delete_runs(connection, [stream_id])
+    delete_run(connection, stream_id)
 
 
 def _running(connection: sqlite3.Connection, request_id: str) -> tuple[int, str]:

@@ -52,7 +52,7 @@ class ShimConnection:
     """Sends a shim its job and words, and keeps what it reports. Belongs to the running event loop.
 
     The futures are always resolved, at the latest when the connection ends; await them through
-    ``asyncio.shield``. ``answer`` is STARTED or NOT_STARTED, None if it ended before either.
+    ``asyncio.shield``. ``answer`` is STARTED or NOT_STARTED, None if the shim was killed before it could tell.
     """
 
     def __init__(self, connection: socket.socket) -> None:
@@ -65,8 +65,10 @@ class ShimConnection:
         loop.add_reader(connection, self._receive)
 
     async def send(self, job: Job) -> None:
-        """Raises ValueError for a NUL in a string, OSError when the shim is gone."""
+        """Raises ValueError for a NUL in a string, ConnectionError when the shim is gone, OSError for too much."""
         encoded = encode_job(job)
+        if self.tree_ended.done():
+            raise ConnectionResetError
         if len(encoded) > MAX_JOB_BYTES:
             raise OSError(errno.E2BIG, os.strerror(errno.E2BIG))
         socket.send_fds(self._connection, [encoded[:_FIRST_BYTES]], list(job.descriptors))

@@ -13,10 +13,12 @@ import signal
 import socket
 import sys
 import time
+from contextlib import suppress
 from typing import Final, NoReturn
 
 from host.processes.children import ChildAlarm, adopt_orphans, reap
 from host.processes.shim import KILL_LIMIT_S, KILL_PAUSE_MS, Shim
+from host.processes.shim_messages import NOT_STARTED, Report, encode_report
 from host.processes.tree import Tree
 
 # A keeper or a shim ends by itself, when all is done, and not by a signal to whoever it may concern.
@@ -60,9 +62,9 @@ class Keeper:
     def _fork_shim(self, connection: socket.socket) -> None:
         try:
             pid = os.fork()
-        except OSError:
-            # The daemon sees it close before anything was started.
-            connection.close()
+        except OSError as exc:
+            with connection, suppress(OSError):
+                connection.sendall(encode_report(Report(NOT_STARTED, exc.errno or 0)))
             return
         if pid == 0:
             self._become_shim(connection)

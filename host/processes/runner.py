@@ -17,7 +17,7 @@ from host.processes.keeper_process import KeeperProcess
 from host.processes.output import OutputPipes
 from host.processes.running import RunningProcess
 from host.processes.shim import KILL_LIMIT_S
-from host.processes.shim_messages import STARTED
+from host.processes.shim_messages import NOT_STARTED
 
 GRACE_S: Final = 5.0
 DRAIN_S: Final = 1.0
@@ -106,42 +106,47 @@ class ProcessRunner:
 
     async def _start(self, job: Job) -> RunningProcess:
         with ExitStack() as ours, ExitStack() as theirs:
-            connection = await self._take_shim()
-            ours.callback(connection.close)
             stdin, our_stdin = _pipe(theirs, ours) if job.wants_stdin else (_nothing(theirs), None)
             our_stdout, stdout = _pipe(ours, theirs)
             our_stderr, stderr = _pipe(ours, theirs)
-            pid = await self._run(connection, job, (job.directory, stdin, stdout, stderr))
+            async with asyncio.timeout(START_TIMEOUT_S):
+                shim = await self._hand_over(self._encoded(job, (stdin, stdout, stderr)))
+                ours.callback(shim.close)
+                answer = await shim.answer
+            if answer is not None and answer.kind == NOT_STARTED:
+                raise OSError(answer.number, os.strerror(answer.number))
             ours.pop_all()
         return RunningProcess(
-            pid,
-            connection,
+            None if answer is None else answer.number,
+            shim,
             OutputPipes({"stdout": our_stdout, "stderr": our_stderr}),
             None if our_stdin is None else InputPipe(our_stdin),
             drain_s=self._drain_s,
         )
 
-    async def _run(self, connection: ShimConnection, job: Job, descriptors: tuple[int, ...]) -> int:
-        """The process id. Raises OSError with the errno of what failed, 0 when the shim was lost."""
-        async with asyncio.timeout(START_TIMEOUT_S):
-            await connection.send(
-                shim_messages.Job(
-                    arguments=[os.fsencode(argument) for argument in job.argv],
-                    environment={os.fsencode(name): os.fsencode(value) for name, value in job.environment.items()},
-                    grace_s=self._grace_s,
-                    descriptors=descriptors,
-                )
-            )
-            answer = await connection.answer
-        if answer is None:
-            raise ConnectionResetError
-        if answer.kind != STARTED:
-            raise OSError(answer.number, os.strerror(answer.number))
-        return answer.number
+    def _encoded(self, job: Job, standard: tuple[int, ...]) -> shim_messages.Job:
+        return shim_messages.Job(
+            arguments=[os.fsencode(argument) for argument in job.argv],
+            environment={os.fsencode(name): os.fsencode(value) for name, value in job.environment.items()},
+            grace_s=self._grace_s,
+            descriptors=(job.directory, *standard),
+        )
 
-    async def _take_shim(self) -> ShimConnection:
+    async def _hand_over(self, job: shim_messages.Job) -> ShimConnection:
+        """The shim that took the job. One that stood ready may have been killed meanwhile; a new one serves as well."""
         spare, self._spare = self._spare, None
-        return spare if spare is not None and not spare.tree_ended.done() else await self._connect()
+        if spare is not None:
+            with suppress(ConnectionError):
+                return await self._sent(spare, job)
+        return await self._sent(await self._connect(), job)
+
+    async def _sent(self, shim: ShimConnection, job: shim_messages.Job) -> ShimConnection:
+        try:
+            await shim.send(job)
+        except BaseException:
+            shim.close()
+            raise
+        return shim
 
     def _keep(self, connection: ShimConnection) -> None:
         if self._spare is not None or self._is_closing:

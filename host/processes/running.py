@@ -10,7 +10,7 @@ from host.processes.output import OutputPipes, Piece
 
 
 class RunningProcess:
-    """What was started, and all that it starts.
+    """What was started, and all that it starts. ``pid`` is None if its shim was killed before it could tell.
 
     Leaving its context kills what still runs. The natural way through:
 
@@ -22,7 +22,13 @@ class RunningProcess:
     """
 
     def __init__(
-        self, pid: int, connection: ShimConnection, output: OutputPipes, stdin: InputPipe | None, *, drain_s: float
+        self,
+        pid: int | None,
+        connection: ShimConnection,
+        output: OutputPipes,
+        stdin: InputPipe | None,
+        *,
+        drain_s: float,
     ) -> None:
         self.pid = pid
         self.stdin = stdin

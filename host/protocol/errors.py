@@ -142,6 +142,12 @@ class DaemonBusy(ProtocolError):
     code = ErrorCode.DAEMON_BUSY
 
 
+class CommandNotStarted(ProtocolError):
+    """The user's shell could not be started; nothing ran."""
+
+    code = ErrorCode.UNKNOWN_ERROR
+
+
 class CommandTimeout(ProtocolError):
     """A command was ended at its limit; what it did until then, it did."""
 

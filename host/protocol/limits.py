@@ -60,7 +60,8 @@ MAX_LIST_ENTRIES: Final = 10_000
 MAX_LIST_DEPTH: Final = 20
 MAX_PATH_BYTES: Final = 4096
 
-# Commands
+# Commands; the first for each project
+MAX_RUNS_AT_ONCE: Final = 8
 COMMAND_TIMEOUT_MIN_MS: Final = 100
 COMMAND_TIMEOUT_DEFAULT_MS: Final = 120_000
 COMMAND_TIMEOUT_MAX_MS: Final = 3_600_000

@@ -77,7 +77,6 @@ async def test_of_too_many_the_oldest_go_but_never_what_runs(database: Database,
     await start(few, "first")
     await few.finish("first", EXITED)
     await start(few, "running")
-    # More than one job's worth of them.
     await run_to_the_end(few, *(f"{number}" for number in range(40)))
     await few.purge()
     await few.finish("running", EXITED)

@@ -317,6 +317,7 @@ async def test_killing_the_daemon_ends_its_commands_and_their_logs_say_so(bench:
         assert text_of(events) == "up\n"
         assert events[-1]["payload"]["reason"] == "interrupted"
         running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
         again = await terminal.run(command, request_id="cut")
         assert again["error"]["details"] == {"outcome": "unknown"}
 

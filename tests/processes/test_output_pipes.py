@@ -125,7 +125,6 @@ async def test_a_background_child_that_writes_without_end_does_not_hold_the_read
 async def test_what_is_written_within_the_drain_time_is_read(rig: Rig) -> None:
     outcome = await rig.run(f"(sleep {DRAIN_S / 3}; echo late) & echo early")
     assert outcome.stdout == b"early\nlate\n"
-    assert outcome.tree == TreeEnded()
 
 
 async def test_a_slow_reader_still_gets_all_that_was_written_before_the_end(rig: Rig) -> None:
@@ -190,5 +189,3 @@ def waits_to_write(pid: int) -> bool:
     """Whether the process, or a child of it, sleeps until a pipe has room."""
     processes = [psutil.Process(pid), *psutil.Process(pid).children()]
     return any("pipe_write" in Path(f"/proc/{process.pid}/wchan").read_text() for process in processes)
-
-

@@ -167,6 +167,7 @@ async def test_what_no_process_can_be_given_is_refused(rig: Rig) -> None:
 
 
 async def test_a_process_is_started_below_the_shim_that_stood_ready(rig: Rig) -> None:
+    await settled(rig.runner)
     (ready,) = psutil.Process(keeper_of(rig.runner)).children()
     process = await rig.start("exec sleep 100")
     async with process:
