@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 
 from host.protocol.catalog import CATALOG, RequestType
 from host.protocol.errors import ErrorCode
+from host.protocol.messages.commands import CommandExit, CommandOutput
 from host.protocol.messages.system import DaemonStatus
 
 DOCUMENT: Final = Path(__file__).resolve().parent.parent / "docs" / "protocol.md"
@@ -22,6 +23,7 @@ BEGIN: Final = "<!-- from the models: begin -->"
 END: Final = "<!-- from the models: end -->"
 
 _PLAIN: Final = {str: "string", int: "integer", float: "number", bool: "boolean", msgspec.Raw: "any"}
+_EVENTS: Final = (DaemonStatus, CommandOutput, CommandExit)
 # Members whose Python type is wider than what they hold: they are encoded before they are put in.
 _ENCODED: Final = {("FsReadResponse", "content"): "string", ("MachineInfo", "capabilities"): "Capabilities"}
 
@@ -30,7 +32,7 @@ def tables() -> str:
     """Everything that stands between the markers."""
     shapes: dict[str, type] = {}
     requests = [_request_row(entry, shapes) for entry in CATALOG.values()]
-    events = [f"| `{DaemonStatus.wire_type}` | {_members(DaemonStatus, shapes)} |"]
+    events = [f"| `{event.wire_type}` | {_members(event, shapes)} |" for event in _EVENTS]
     written: dict[str, str] = {}
     while missing := [name for name in shapes if name not in written]:
         for name in missing:
@@ -93,6 +95,8 @@ def _type(kind: Any, shapes: dict[str, type]) -> str:
     origin, arguments = get_origin(kind), get_args(kind)
     if isinstance(kind, str):
         return kind
+    if kind is type(None):
+        return "null"
     if kind in _PLAIN:
         return _PLAIN[kind]
     if origin is Annotated:
@@ -101,8 +105,10 @@ def _type(kind: Any, shapes: dict[str, type]) -> str:
         return " or ".join(f'`"{value}"`' for value in arguments)
     if origin in (list, tuple):
         return f"list of {_type(arguments[0], shapes)}"
+    if origin is dict:
+        return f"object of {_type(arguments[1], shapes)}"
     if origin in (Union, types.UnionType):
-        parts = [part for part in arguments if part not in (type(None), msgspec.UnsetType)]
+        parts = [part for part in arguments if part is not msgspec.UnsetType]
         return " or ".join(_type(part, shapes) for part in parts)
     shapes[kind.__name__] = kind
     return str(kind.__name__)

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from host.daemon import settle_unfinished
+from host.db.command_runs import CommandRuns
 from host.db.database import Database
 from host.db.request_log import RequestLog, UnfinishedRequest
 from host.files.handlers import FileHandlers
 from host.files.service import ProjectFiles
 from host.files.temporary import temporary_name
 from host.protocol.errors import OutcomeUnknown, ProjectNotFound
+from host.upkeep import settle_unfinished
 
 SIZE_BYTES = 300_000
 KILLS = 25
@@ -26,6 +27,7 @@ import asyncio, itertools, sys, uuid
 from pathlib import Path
 import msgspec
 from host.core.requests import RouteTable
+from host.db.command_runs import CommandRuns
 from host.db.database import Database
 from host.db.request_log import RequestLog
 from host.files.handlers import FileHandlers
@@ -105,7 +107,7 @@ async def settle(database: Path, root: Path) -> list[UnfinishedRequest]:
     opened = await Database.open(database)
     log = RequestLog(opened)
     unfinished = await log.unfinished()
-    await settle_unfinished(log, handlers(root))
+    await settle_unfinished(log, CommandRuns(opened), handlers(root))
     assert await log.unfinished() == []
     await opened.close()
     return unfinished
@@ -157,7 +159,7 @@ async def test_what_a_killed_write_left_is_removed_where_the_write_would_have_be
     outside = root.parent / "outside" / temporary_name("user", "3")
     outside.touch()
 
-    await settle_unfinished(log, handlers(root))
+    await settle_unfinished(log, CommandRuns(opened), handlers(root))
 
     assert left(root) == [of_others]
     assert outside.exists()
@@ -179,7 +181,7 @@ async def test_a_start_that_is_killed_while_it_cleans_up_begins_anew(tmp_path: P
     await log.begin("user", "r", b"h" * 32, "fs_write", "p", "f")
     (root / temporary_name("user", "r")).touch()
     with pytest.raises(Killed):
-        await settle_unfinished(log, FileHandlers(ProjectFiles(), Dying(root)))
-    await settle_unfinished(log, handlers(root))
+        await settle_unfinished(log, CommandRuns(opened), FileHandlers(ProjectFiles(), Dying(root)))
+    await settle_unfinished(log, CommandRuns(opened), handlers(root))
     assert left(root) == []
     await opened.close()

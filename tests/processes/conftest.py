@@ -84,6 +84,11 @@ async def rig(tmp_path: Path, directory: int) -> AsyncIterator[Rig]:
         assert not is_alive(keeper)
 
 
+def pid_of(process: RunningProcess) -> int:
+    assert process.pid is not None
+    return process.pid
+
+
 def keeper_of(runner: ProcessRunner) -> int:
     pid = runner.keeper_pid
     assert pid is not None

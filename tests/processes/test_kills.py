@@ -79,13 +79,13 @@ def test_a_daemon_that_is_killed_at_any_moment_leaves_nothing(tmp_path: Path) ->
 async def test_what_a_killed_shim_leaves_is_killed_before_that_is_told(rig: Rig, shape: str) -> None:
     other = await rig.start_until(SHAPES[shape], b"ready")
     process = await rig.start_until(SHAPES[shape], b"ready")
-    os.kill(psutil.Process(process.pid).ppid(), signal.SIGKILL)
+    os.kill(psutil.Process(pid_of(process)).ppid(), signal.SIGKILL)
     ended = await asyncio.wait_for(process.wait(), 10)
     assert ended == Ended()
     assert not ended.is_known
     assert set(processes_below(rig.path)) == {
-        other.pid,
-        *(child.pid for child in shim_of(other.pid).children(True)),
+        pid_of(other),
+        *(child.pid for child in shim_of(pid_of(other)).children(True)),
     } - {0}
     assert await process.end() == TreeEnded()
     await other.end()
@@ -112,7 +112,7 @@ async def test_what_runs_survives_a_killed_keeper_and_is_ended_as_ever(rig: Rig)
     keeper = keeper_of(rig.runner)
     os.kill(keeper, signal.SIGKILL)
     await eventually(lambda: not is_alive(keeper))
-    assert is_alive(process.pid)
+    assert is_alive(pid_of(process))
     process.terminate()
     assert await process.wait() == Ended(signal="SIGTERM")
     assert await process.end() == TreeEnded(last_signal="SIGTERM")

@@ -80,11 +80,11 @@ async def test_who_does_not_read_makes_the_process_wait(rig: Rig) -> None:
     process = await rig.start(f"head -c {50 * MB} /dev/zero; touch {done}")
     own = psutil.Process()
     async with process:
-        await eventually(lambda: waits_to_write(process.pid))
+        await eventually(lambda: waits_to_write(pid_of(process)))
         before = own.memory_info().rss
         piece = await process.read()
         assert piece is not None
-        await eventually(lambda: waits_to_write(process.pid))
+        await eventually(lambda: waits_to_write(pid_of(process)))
         assert own.memory_info().rss - before < 5 * MB
         assert not done.exists()
         size = len(piece[1])
@@ -188,4 +188,4 @@ async def drained_size(rig: Rig, file: Path) -> int:
 def waits_to_write(pid: int) -> bool:
     """Whether the process, or a child of it, sleeps until a pipe has room."""
     processes = [psutil.Process(pid), *psutil.Process(pid).children()]
-    return any("pipe_write" in Path(f"/proc/{process.pid}/wchan").read_text() for process in processes)
+    return any("pipe_write" in Path(f"/proc/{pid_of(process)}/wchan").read_text() for process in processes)

@@ -120,8 +120,8 @@ async def test_every_signal_has_its_default_and_none_is_blocked(rig: Rig) -> Non
 async def test_it_leads_a_session_without_a_terminal(rig: Rig) -> None:
     process = await rig.start("exec sleep 100")
     async with process:
-        assert os.getsid(process.pid) == os.getpgid(process.pid) == process.pid
-        assert psutil.Process(process.pid).terminal() is None
+        assert os.getsid(pid_of(process)) == os.getpgid(pid_of(process)) == pid_of(process)
+        assert psutil.Process(pid_of(process)).terminal() is None
 
 
 async def test_the_umask_is_the_daemons(rig: Rig) -> None:
@@ -171,7 +171,7 @@ async def test_a_process_is_started_below_the_shim_that_stood_ready(rig: Rig) ->
     (ready,) = psutil.Process(keeper_of(rig.runner)).children()
     process = await rig.start("exec sleep 100")
     async with process:
-        assert psutil.Process(process.pid).ppid() == ready.pid
+        assert psutil.Process(pid_of(process)).ppid() == ready.pid
 
 
 async def test_many_start_at_once(rig: Rig) -> None:

@@ -141,7 +141,7 @@ async def test_one_that_flees_from_session_to_session_is_caught(rig: Rig) -> Non
 async def test_one_that_forks_while_it_is_killed_is_ended(rig: Rig) -> None:
     spawn = "while :; do sleep 100 & setsid sleep 100 & done"
     process = await rig.start(f"for i in 1 2 3; do ({spawn}) & done; {spawn}")
-    await eventually(lambda: len(psutil.Process(process.pid).children(recursive=True)) > 200)
+    await eventually(lambda: len(psutil.Process(pid_of(process)).children(recursive=True)) > 200)
     process.kill()
     assert await process.end() == TreeEnded(last_signal="SIGKILL")
     assert processes_below(rig.path) == {}
@@ -166,7 +166,7 @@ async def test_nothing_outside_the_tree_is_touched(rig: Rig, bystanders: list[in
         process.kill()
         await process.end()
         assert all(is_alive(pid) for pid in bystanders)
-        assert other.pid in processes_below(rig.path)
+        assert pid_of(other) in processes_below(rig.path)
         assert len(before - set(processes_below(rig.path))) >= 1
     assert len(processes_below(rig.path)) == len(bystanders) + 4
     await other.end()
@@ -182,7 +182,7 @@ def bystanders(tmp_path: Path) -> Iterator[list[int]]:
                 subprocess.Popen(["/bin/sleep", "100"], env=environment(tmp_path), start_new_session=has_own_session)
             )
             stack.callback(process.kill)
-            pids.append(process.pid)
+            pids.append(pid_of(process))
         yield pids
 
 
@@ -190,10 +190,10 @@ async def test_keeper_and_shim_hear_no_polite_signal(rig: Rig) -> None:
     process = await rig.start_until("echo ready; sleep 100", b"ready")
     async with process:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            os.kill(psutil.Process(process.pid).ppid(), number)
+            os.kill(psutil.Process(pid_of(process)).ppid(), number)
             os.kill(keeper_of(rig.runner), number)
         assert (await rig.run("echo fine")).stdout == b"fine\n"
-        assert is_alive(process.pid or 0)
+        assert is_alive(pid_of(process))
 
 
 async def test_close_ends_all_that_runs(tmp_path: Path, directory: int) -> None:
