@@ -14,6 +14,7 @@ from host.processes.shim_messages import (
     KILL,
     MAX_JOB_BYTES,
     REPORT_BYTES,
+    TAKEN,
     TERMINATE,
     TREE_ENDED,
     Job,
@@ -52,13 +53,15 @@ class ShimConnection:
     """Sends a shim its job and words, and keeps what it reports. Belongs to the running event loop.
 
     The futures are always resolved, at the latest when the connection ends; await them through
-    ``asyncio.shield``. ``answer`` is STARTED or NOT_STARTED, None if the shim was killed before it could tell.
+    ``asyncio.shield``. ``answer`` is STARTED or NOT_STARTED, None if the shim was killed before it could tell; what it had not
+    taken by then was never started.
     """
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self._loop = loop = asyncio.get_running_loop()
         self._received = b""
+        self.has_taken = False
         self.answer: asyncio.Future[Report | None] = loop.create_future()
         self.ended: asyncio.Future[Ended] = loop.create_future()
         self.tree_ended: asyncio.Future[TreeEnded] = loop.create_future()
@@ -114,7 +117,9 @@ class ShimConnection:
             self._take(report)
 
     def _take(self, report: Report) -> None:
-        if report.kind == ENDED:
+        if report.kind == TAKEN:
+            self.has_taken = True
+        elif report.kind == ENDED:
             _resolve(self.ended, _ended(report.number))
         elif report.kind == TREE_ENDED:
             _resolve(self.tree_ended, TreeEnded(_name(report.number) if report.number else None, report.left))

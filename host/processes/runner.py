@@ -67,6 +67,11 @@ class ProcessRunner:
         """The process that forks the shims; None before the first was needed."""
         return self._keeper.pid
 
+    @property
+    def is_prepared(self) -> bool:
+        """Whether a shim stands ready."""
+        return self._spare is not None
+
     async def prepare(self) -> None:
         """Have a shim stand ready, so that the next start is quick. Never fails: a start says what is wrong."""
         if self._spare is None and not self._is_closing:
@@ -111,8 +116,7 @@ class ProcessRunner:
             our_stderr, stderr = _pipe(ours, theirs)
             async with asyncio.timeout(START_TIMEOUT_S):
                 shim = await self._hand_over(self._encoded(job, (stdin, stdout, stderr)))
-                ours.callback(shim.close)
-                answer = await shim.answer
+            answer = shim.answer.result()
             if answer is not None and answer.kind == NOT_STARTED:
                 raise OSError(answer.number, os.strerror(answer.number))
             ours.pop_all()
@@ -133,20 +137,14 @@ class ProcessRunner:
         )
 
     async def _hand_over(self, job: shim_messages.Job) -> ShimConnection:
-        """The shim that took the job. One that stood ready may have been killed meanwhile; a new one serves as well."""
+        """The shim that took the job. One that stood ready may have been killed since; then a new one does."""
         spare, self._spare = self._spare, None
-        if spare is not None:
-            with suppress(ConnectionError):
-                return await self._sent(spare, job)
-        return await self._sent(await self._connect(), job)
-
-    async def _sent(self, shim: ShimConnection, job: shim_messages.Job) -> ShimConnection:
-        try:
-            await shim.send(job)
-        except BaseException:
-            shim.close()
-            raise
-        return shim
+        if spare is not None and await _takes(spare, job):
+            return spare
+        fresh = await self._connect()
+        if not await _takes(fresh, job):
+            raise ConnectionResetError
+        return fresh
 
     def _keep(self, connection: ShimConnection) -> None:
         if self._spare is not None or self._is_closing:
@@ -159,6 +157,20 @@ class ProcessRunner:
         self._connections.add(connection)
         connection.tree_ended.add_done_callback(lambda _: self._connections.discard(connection))
         return connection
+
+
+async def _takes(shim: ShimConnection, job: shim_messages.Job) -> bool:
+    """Whether the shim took the job; it has answered then, unless it was killed. If not, nothing was started."""
+    try:
+        await shim.send(job)
+        answer = await shim.answer
+    except ConnectionError:
+        shim.close()
+        return False
+    except BaseException:
+        shim.close()
+        raise
+    return shim.has_taken or answer is not None
 
 
 def _pipe(read_owner: ExitStack, write_owner: ExitStack) -> tuple[int, int]:

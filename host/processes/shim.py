@@ -25,6 +25,7 @@ from host.processes.shim_messages import (
     KILL,
     NOT_STARTED,
     STARTED,
+    TAKEN,
     TREE_ENDED,
     Job,
     Report,
@@ -55,6 +56,7 @@ class Shim:
         job = self._receive_job()
         if job is None:
             return
+        self._report(TAKEN)
         mark = b"" if self._adopts else b"%d.%d" % (os.getpid(), time.time_ns())
         try:
             self._main = _spawn(job, {_MARK: mark} if mark else {})
@@ -121,7 +123,7 @@ class Shim:
         except OSError:
             return b""
 
-    def _report(self, kind: bytes, number: int, left: int = 0) -> None:
+    def _report(self, kind: bytes, number: int = 0, left: int = 0) -> None:
         try:
             self._connection.sendall(encode_report(Report(kind, number, left)))
         except OSError:

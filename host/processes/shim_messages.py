@@ -16,7 +16,8 @@ MAX_JOB_BYTES: Final = 8 * 1024 * 1024
 TERMINATE: Final = b"T"
 KILL: Final = b"K"
 
-# Shim → daemon: STARTED or NOT_STARTED at first; then ENDED and, last of all, TREE_ENDED.
+# Shim → daemon: TAKEN, before anything is done with the job; STARTED or NOT_STARTED; ENDED; TREE_ENDED.
+TAKEN: Final = b"g"
 STARTED: Final = b"s"  # process id
 NOT_STARTED: Final = b"n"  # errno
 ENDED: Final = b"e"  # exit code, or minus the signal
@@ -44,7 +45,7 @@ class Job(NamedTuple):
 
 class Report(NamedTuple):
     kind: bytes
-    number: int
+    number: int = 0
     left: int = 0
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import uvloop
 
-from scripts.benchmarks import cold_start, files, link, memory, writing
+from scripts.benchmarks import cold_start, commands, files, link, memory, writing
 from scripts.benchmarks.measure import Effort, Figure, Report
 from scripts.benchmarks.processes import BenchmarkFailed
 
@@ -18,6 +18,7 @@ _SUBJECTS: Final[dict[str, Callable[[Effort], Coroutine[Any, Any, Report]]]] = {
     "link": link.measure,
     "files": files.measure,
     "writing": writing.measure,
+    "commands": commands.measure,
     "start": cold_start.measure,
     "memory": memory.measure,
 }

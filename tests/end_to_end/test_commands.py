@@ -15,7 +15,7 @@ from host.protocol.messages.base import encode_payload
 from host.protocol.messages.commands import CommandExec
 from relay_stub.client import Message, RelayClient, RequestFailed
 from tests.end_to_end.served import Served
-from tests.support.processes import Bench, eventually
+from tests.support.processes import Bench, eventually, resident_bytes
 
 pytestmark = pytest.mark.slow
 
@@ -229,6 +229,14 @@ async def test_a_flood_is_cut_off_and_drained_and_comes_in_few_messages(terminal
     events = await terminal.log("flood")
     assert len(text_of(events).encode()) == 300 * 1024
     assert len(events) < 100
+
+
+async def test_a_gigabyte_of_output_does_not_grow_the_daemon(terminal: Terminal) -> None:
+    await terminal.run("head -c 10000000 /dev/zero")
+    before = resident_bytes(terminal.served.daemon_pid)
+    end = await terminal.run("head -c 1000000000 /dev/zero")
+    assert (end["payload"]["exitCode"], end["payload"]["truncated"]) == (0, True)
+    assert resident_bytes(terminal.served.daemon_pid) - before < 20 * 1024 * 1024
 
 
 async def test_stdin_is_closed_and_the_environment_holds_nothing_of_ours(terminal: Terminal) -> None:

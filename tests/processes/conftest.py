@@ -4,11 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import psutil  # type: ignore[import-untyped]
 import pytest
 
 from host.processes.connection import Ended, TreeEnded
 from host.processes.runner import Job, ProcessRunner
 from host.processes.running import RunningProcess
+from tests.support.host import eventually
 from tests.support.processes import environment, is_alive, no_process_left
 
 SHELL: Final = "/bin/bash"
@@ -82,6 +84,12 @@ async def rig(tmp_path: Path, directory: int) -> AsyncIterator[Rig]:
         yield Rig(runner, tmp_path, directory, environment(tmp_path))
         await runner.close()
         assert not is_alive(keeper)
+
+
+async def settled(runner: ProcessRunner) -> None:
+    """Return when a shim stands ready and the others have ended, none of them a zombie."""
+    await eventually(lambda: len(psutil.Process(keeper_of(runner)).children(recursive=True)) == 1)
+    await eventually(lambda: runner.is_prepared)
 
 
 def pid_of(process: RunningProcess) -> int:

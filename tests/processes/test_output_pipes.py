@@ -12,7 +12,7 @@ import pytest
 from host.processes.connection import Ended, TreeEnded
 from host.processes.output import MAX_PIECE_BYTES
 from host.processes.runner import Job
-from tests.processes.conftest import DRAIN_S, Rig
+from tests.processes.conftest import DRAIN_S, Rig, pid_of
 from tests.support.host import eventually
 
 MB = 1024 * 1024
@@ -188,4 +188,4 @@ async def drained_size(rig: Rig, file: Path) -> int:
 def waits_to_write(pid: int) -> bool:
     """Whether the process, or a child of it, sleeps until a pipe has room."""
     processes = [psutil.Process(pid), *psutil.Process(pid).children()]
-    return any("pipe_write" in Path(f"/proc/{pid_of(process)}/wchan").read_text() for process in processes)
+    return any("pipe_write" in Path(f"/proc/{process.pid}/wchan").read_text() for process in processes)

@@ -10,7 +10,7 @@ import pytest
 
 from host.processes.connection import Ended, TreeEnded
 from host.processes.runner import Job, ProcessNotStarted, ProcessRunner
-from tests.processes.conftest import Rig, keeper_of, outcome_of
+from tests.processes.conftest import Rig, keeper_of, outcome_of, pid_of, settled
 from tests.support.host import eventually
 from tests.support.processes import is_alive
 
@@ -225,12 +225,6 @@ async def test_a_runner_that_is_used_after_its_keeper_was_killed_starts_another(
         assert (await rig.run("echo fine")).stdout == b"fine\n"
     await settled(rig.runner)
     assert keeper_of(rig.runner) != first
-
-
-async def settled(runner: ProcessRunner) -> None:
-    """Return when a shim stands ready and the others have ended, none of them a zombie."""
-    await eventually(lambda: len(psutil.Process(keeper_of(runner)).children()) == 1)
-    await eventually(lambda: len(psutil.Process(keeper_of(runner)).children(recursive=True)) == 1)
 
 
 def open_descriptors(pid: int) -> int:

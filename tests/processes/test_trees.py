@@ -17,7 +17,7 @@ import pytest
 from host.processes.connection import Ended, TreeEnded
 from host.processes.runner import Job, ProcessRunner
 from host.processes.running import RunningProcess
-from tests.processes.conftest import GRACE_S, Rig, keeper_of
+from tests.processes.conftest import GRACE_S, Rig, keeper_of, pid_of
 from tests.support.host import eventually
 from tests.support.processes import environment, is_alive, no_process_left, processes_below
 
@@ -182,7 +182,7 @@ def bystanders(tmp_path: Path) -> Iterator[list[int]]:
                 subprocess.Popen(["/bin/sleep", "100"], env=environment(tmp_path), start_new_session=has_own_session)
             )
             stack.callback(process.kill)
-            pids.append(pid_of(process))
+            pids.append(process.pid)
         yield pids
 
 
