@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 import pytest
 
 from host.protocol.envelope import Envelope
@@ -144,7 +144,7 @@ async def test_a_second_phone_reads_what_the_first_one_missed(served: Served, te
     go.touch()
 
     async def is_over() -> bool:
-        return (await terminal.log("left"))[-1]["type"] == "command_exit"
+        return bool((await terminal.log("left"))[-1]["type"] == "command_exit")
 
     async with asyncio.timeout(TIMEOUT_S):
         while not await is_over():
