@@ -53,8 +53,8 @@ class ShimConnection:
     """Sends a shim its job and words, and keeps what it reports. Belongs to the running event loop.
 
     The futures are always resolved, at the latest when the connection ends; await them through
-    ``asyncio.shield``. ``answer`` is STARTED or NOT_STARTED, None if the shim was killed before it could tell; what it had not
-    taken by then was never started.
+    ``asyncio.shield``. ``answer`` is STARTED or NOT_STARTED, None if the shim was killed before it could tell.
+    What it had not taken by then was never started.
     """
 
     def __init__(self, connection: socket.socket) -> None:

@@ -13,7 +13,7 @@ from host.processes.shim import KILL_LIMIT_S
 _END_TIMEOUT_S: Final = KILL_LIMIT_S + 2
 _PACKAGES: Final = str(Path(host.__file__).parents[1])
 # Isolated and without site packages it starts in half the time. Ours come last on the path: they hide no module.
-_PROGRAM: Final = f"import sys; sys.path.append({_PACKAGES!r}); from host.processes.keeper import main; main()"
+PROGRAM: Final = f"import sys; sys.path.append({_PACKAGES!r}); from host.processes.keeper import main; main()"
 
 
 class KeeperProcess:
@@ -23,18 +23,24 @@ class KeeperProcess:
         self._process: asyncio.subprocess.Process | None = None
         self._control: socket.socket | None = None
         self._starting = asyncio.Lock()
+        self._is_closed = False
 
     @property
     def pid(self) -> int | None:
         return None if self._process is None else self._process.pid
 
     async def connect(self) -> socket.socket:
-        """Our end of a new shim's connection, not blocking. It closes when no shim can be made. Raises OSError."""
+        """Our end of a new shim's connection, not blocking. It closes when no shim can be made.
+
+        Raises OSError: ConnectionError after ``close``, and when the keeper can't be kept running.
+        """
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         with theirs:
             try:
                 async with self._starting:
+                    if self._is_closed:
+                        raise ConnectionResetError
                     if not self._hand_over(theirs):
                         await self._start()
                         if not self._hand_over(theirs):
@@ -45,7 +51,12 @@ class KeeperProcess:
         return ours
 
     async def close(self) -> None:
-        """Let it end, which it does once its shims have; it is killed when it does not in time."""
+        """Let it end, which it does once its shims have; it is killed when it does not in time. For good."""
+        self._is_closed = True
+        async with self._starting:
+            await self._end()
+
+    async def _end(self) -> None:
         if self._control is not None:
             self._control.close()
             self._control = None
@@ -69,7 +80,7 @@ class KeeperProcess:
         return True
 
     async def _start(self) -> None:
-        await self.close()
+        await self._end()
         self._control, theirs = socket.socketpair()
         self._control.setblocking(False)
         with theirs:
@@ -78,7 +89,7 @@ class KeeperProcess:
                 "-I",
                 "-S",
                 "-c",
-                _PROGRAM,
+                PROGRAM,
                 stdin=theirs.fileno(),
                 stdout=asyncio.subprocess.DEVNULL,
                 cwd="/",

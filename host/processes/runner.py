@@ -24,6 +24,7 @@ DRAIN_S: Final = 1.0
 START_TIMEOUT_S: Final = 30.0
 _MAX_STARTING: Final = 16
 _PREPARE_DELAY_S: Final = 0.02
+_STOPPING: Final = "Nothing is started any more, because the daemon is stopping."
 
 
 class ProcessNotStarted(ForPeople):
@@ -82,13 +83,12 @@ class ProcessRunner:
         """Start a process. Raises ProcessNotStarted; ValueError for a NUL or half a character in the job."""
         async with self._starting:
             if self._is_closing:
-                raise ProcessNotStarted("Nothing is started any more, because the daemon is stopping.")
+                raise ProcessNotStarted(_STOPPING)
+            self._background.spawn(self._prepare_soon(), name="prepare a shim")
             try:
                 return await self._start(job)
-            except (OSError, TimeoutError) as exc:
-                raise _not_started(job.argv[0], exc) from exc
-            finally:
-                self._background.spawn(self._prepare_soon(), name="prepare a shim")
+            except OSError as exc:
+                raise self._not_started(job.argv[0], exc) from exc
 
     async def close(self) -> None:
         """Terminate all that runs. What is left after the grace is killed. May be called again."""
@@ -146,6 +146,9 @@ class ProcessRunner:
             raise ConnectionResetError
         return fresh
 
+    def _not_started(self, program: str, error: OSError) -> ProcessNotStarted:
+        return ProcessNotStarted(_STOPPING if self._is_closing else f"{program} could not be started. {_advice(error)}")
+
     def _keep(self, connection: ShimConnection) -> None:
         if self._spare is not None or self._is_closing:
             connection.close()
@@ -187,16 +190,15 @@ def _nothing(owner: ExitStack) -> int:
     return descriptor
 
 
-def _not_started(program: str, error: OSError) -> ProcessNotStarted:
+def _advice(error: OSError) -> str:
     match error.errno:
         case errno.ENOENT | errno.ENOTDIR:
-            why = "There is no such program. Install it, or choose another one."
+            return "There is no such program. Install it, or choose another one."
         case errno.EACCES | errno.EPERM | errno.ENOEXEC:
-            why = "You may not run it, or it is no program. Check its permissions and those of the directory."
+            return "You may not run it, or it is no program. Check its permissions and those of the directory."
         case errno.E2BIG:
-            why = "What it was given, or its environment, is too long. Pass it in a file instead."
+            return "What it was given, or its environment, is too long. Pass it in a file instead."
         case errno.EAGAIN | errno.ENOMEM | errno.EMFILE | errno.ENFILE:
-            why = "The machine has no room for another process. End some, then try again."
+            return "The machine has no room for another process. End some, then try again."
         case _:
-            why = "Try again; if that does not help, restart the daemon."
-    return ProcessNotStarted(f"{program} could not be started. {why}")
+            return "Try again; if that does not help, restart the daemon."

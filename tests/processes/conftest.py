@@ -84,6 +84,7 @@ async def rig(tmp_path: Path, directory: int) -> AsyncIterator[Rig]:
         yield Rig(runner, tmp_path, directory, environment(tmp_path))
         await runner.close()
         assert not is_alive(keeper)
+        assert psutil.Process().children() == []
 
 
 async def settled(runner: ProcessRunner) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typing import Final
 import psutil  # type: ignore[import-untyped]
 import pytest
 
+from host.processes import keeper_process
 from host.processes.connection import Ended, TreeEnded
 from host.processes.runner import Job, ProcessRunner
 from host.processes.running import RunningProcess
@@ -220,7 +222,33 @@ async def test_close_while_processes_start_leaves_nothing(tmp_path: Path, direct
         await rig.runner.close()
         started = await asyncio.gather(*starting, return_exceptions=True)
         assert processes_below(tmp_path) == {}
-        await all_end([process for process in started if isinstance(process, RunningProcess)])
+        assert psutil.Process().children() == []
+        running = [process for process in started if isinstance(process, RunningProcess)]
+        assert running
+        assert {str(refusal) for refusal in started if not isinstance(refusal, RunningProcess)} == {
+            "Nothing is started any more, because the daemon is stopping."
+        }
+        await all_end(running)
+
+
+@pytest.mark.parametrize("shape", ["a child", "a pipeline", "a job in a group of its own", "stopped", "deep"])
+async def test_where_orphans_are_not_adopted_descendants_are_ended(
+    tmp_path: Path, directory: int, monkeypatch: pytest.MonkeyPatch, shape: str
+) -> None:
+    pretend = "import host.processes.shim as shim; shim.adopt_orphans = lambda: False"
+    program = keeper_process.PROGRAM.replace("main()", f"{pretend}; main()")
+    monkeypatch.setattr(keeper_process, "PROGRAM", program)
+    rig = Rig(ProcessRunner(grace_s=GRACE_S), tmp_path, directory, environment(tmp_path))
+    with no_process_left(tmp_path):
+        process = await rig.start_until(SHAPES[shape], b"ready")
+        process.kill()
+        assert await process.end() == TreeEnded(last_signal="SIGKILL")
+        # An orphan of its group is found, too.
+        outcome = await rig.run("sleep 100 & echo $POCKETCODER_RUN")
+        assert outcome.tree == TreeEnded(last_signal="SIGTERM")
+        assert re.fullmatch(rb"\d+\.\d+\n", outcome.stdout)
+        assert processes_below(tmp_path) == {}
+        await rig.runner.close()
 
 
 async def all_end(processes: list[RunningProcess]) -> None:
