@@ -112,7 +112,7 @@ def call(
     """
     try:
         content = msgspec.json.decode(payload)
-    except msgspec.DecodeError as exc:
+    except (msgspec.DecodeError, UnicodeEncodeError) as exc:
         raise typer.BadParameter(
             "The payload is not JSON. Put it in single quotes.", param_hint="PAYLOAD-JSON"
         ) from exc
@@ -206,7 +206,8 @@ def _print_event(event: Message) -> None:
 async def _project_id(client: RelayClient, reference: str | None) -> str:
     projects = await client.projects()
     if not projects:
-        raise ClientError("There are no projects yet. Add one on its machine with: pocketcoder add PATH")
+        login = client.welcome["user"]["login"]
+        raise ClientError(f"{login} has no projects yet. Add one on a machine of {login} with: pocketcoder add PATH")
     if reference is None and len(projects) == 1:
         return str(projects[0]["projectId"])
     if reference is None:
@@ -239,8 +240,12 @@ def _listed(candidates: list[Message], name: str) -> str:
 def _run(work: Coroutine[Any, Any, None]) -> None:
     try:
         asyncio.run(work)
+    except ConnectionClosed as exc:
+        _fail(f"{exc} Try again in a moment.")
     except ClientError as exc:
         _fail(str(exc))
+    except UnicodeEncodeError:
+        _fail("What you wrote is not valid UTF-8, and nothing else can be sent. Write it in UTF-8.")
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
 

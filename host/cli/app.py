@@ -93,9 +93,9 @@ def logout() -> None:
         if not TokenStore(paths.auth_file).sign_out():
             typer.echo("Nobody was signed in.")
             return
+        typer.echo("Signed out.")
         if holder(paths.pid_file) is not None:
             checked(ControlClient(paths, settings.control_port).request("POST", "/re-register"))
-        typer.echo("Signed out.")
 
 
 @app.command()
@@ -149,7 +149,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print what /sta
 
 @app.command()
 def add(
-    path: Annotated[Path, typer.Argument(help="A directory.")],
+    path: Annotated[str, typer.Argument(help="A directory.")],
     name: Annotated[str | None, typer.Option(help="What to call it; else the directory's name.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Allow your home directory and what is around it.")] = False,
 ) -> None:
@@ -160,7 +160,15 @@ def add(
     from host.cli.projects import Projects
 
     with errors_for_people():
-        project = Projects(*_control()).add(Path(os.path.abspath(path.expanduser())), name, force=force)
+        # An empty one would be the directory that the command runs in.
+        if not path:
+            raise typer.BadParameter("It is empty.", param_hint="path")
+        project = Projects(*_control()).add(Path(os.path.abspath(os.path.expanduser(path))), name, force=force)
+        if name is not None and project.name != name.strip():
+            fail(
+                f"{project.path} is a project already, called {project.name}. To call it otherwise, "
+                f"remove it first: pocketcoder remove {project.project_id}"
+            )
         typer.echo(f"Added {project.name} ({project.project_id}): {project.path}")
 
 

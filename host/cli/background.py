@@ -10,7 +10,7 @@ import time
 from typing import Final, NoReturn
 
 from host.cli.exit_codes import DONE, FAILED
-from host.core.errors import ForPeople
+from host.core.errors import ForPeople, system_refusal
 from host.core.home import HostPaths, find_paths, prepare_home
 from host.core.logging import configure_logging
 from host.core.settings import Settings
@@ -91,6 +91,11 @@ def _daemon_process() -> int:
     except ForPeople as exc:
         logger.error("%s", exc)
         say(str(exc).encode())
+        return FAILED
+    except OSError as exc:
+        logger.critical("The daemon failed", exc_info=True)
+        # The disk may be full, and then the log has nothing of it.
+        say(system_refusal(exc).encode())
         return FAILED
     except Exception:
         logger.critical("The daemon failed", exc_info=True)

@@ -9,7 +9,7 @@ import typer
 
 from host.cli.exit_codes import FAILED, NOT_RUNNING
 from host.control_plane.client import DaemonNotRunning
-from host.core.errors import ForPeople
+from host.core.errors import ForPeople, system_refusal
 
 
 def fail(message: str, code: int = FAILED) -> NoReturn:
@@ -27,14 +27,15 @@ def errors_for_people() -> Iterator[None]:
         fail(str(exc), NOT_RUNNING)
     except ForPeople as exc:
         fail(str(exc))
+    except BrokenPipeError:
+        raise  # Whoever read the output has enough; typer ends the command.
     except OSError as exc:
-        where = f" {exc.filename}" if exc.filename else ""
-        fail(f"The system refused{where}: {exc.strerror}. Check the disk's space and the permissions.")
+        fail(system_refusal(exc))
 
 
 def print_table(headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
     """A table on a terminal; tab-separated lines without headings elsewhere."""
-    if not sys.stdout.isatty():
+    if sys.stdout is None or not sys.stdout.isatty():
         for row in rows:
             typer.echo("\t".join(row))
         return
@@ -42,7 +43,10 @@ def print_table(headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    table = Table(*headings, box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for heading in headings:
+        # On a narrow terminal an id is still whole, if not in one line.
+        table.add_column(heading, overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     Console().print(table)

@@ -51,7 +51,7 @@ class Projects:
 
 def find_project(projects: list[ProjectStatus], reference: str) -> ProjectStatus:
     """By id, by path, or by name. Raises Refused when there is none, or several have the name."""
-    path = shown_path(Path(reference).expanduser().resolve())
+    path = _shown_place(reference)
     for matches in (
         [project for project in projects if project.project_id == reference],
         [project for project in projects if project.path in (reference, path)],
@@ -63,3 +63,13 @@ def find_project(projects: list[ProjectStatus], reference: str) -> ProjectStatus
             ids = ", ".join(project.project_id for project in matches)
             raise Refused(f"Several projects are called {reference}. Name one by its id: {ids}")
     raise Refused(f"There is no project {reference}. List them with: pocketcoder projects")
+
+
+def _shown_place(reference: str) -> str | None:
+    """Where it leads, if it is taken for a path; an empty one leads nowhere."""
+    if not reference:
+        return None
+    try:
+        return shown_path(Path(os.path.realpath(os.path.expanduser(reference))))
+    except OSError:
+        return None  # The directory that it would be relative to is gone.

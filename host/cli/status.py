@@ -5,10 +5,10 @@ import os
 import sys
 
 from host.cli.exit_codes import DONE, FAILED, NOT_RUNNING, NOT_SIGNED_IN
-from host.control_plane.client import ControlClient, ControlError, DaemonNotRunning
-from host.core.home import HomeError, find_paths
-from host.core.instance_lock import LockUnavailable
-from host.core.settings import Settings, SettingsError
+from host.control_plane.client import ControlClient, DaemonNotRunning
+from host.core.errors import ForPeople, system_refusal
+from host.core.home import find_paths
+from host.core.settings import Settings
 
 
 def show_status(*, as_json: bool) -> int:
@@ -19,8 +19,9 @@ def show_status(*, as_json: bool) -> int:
         answer = ControlClient(paths, settings.control_port).request("GET", "/status")
     except DaemonNotRunning as exc:
         return _failed("DAEMON_NOT_RUNNING", str(exc), NOT_RUNNING, as_json=as_json)
-    except (ControlError, HomeError, SettingsError, LockUnavailable) as exc:
-        return _failed("DAEMON_NOT_REACHABLE", str(exc), FAILED, as_json=as_json)
+    except (ForPeople, OSError) as exc:
+        message = system_refusal(exc) if isinstance(exc, OSError) else str(exc)
+        return _failed("DAEMON_NOT_REACHABLE", message, FAILED, as_json=as_json)
     status = json.loads(answer.body)
     if answer.status != 200:
         return _failed(status["error"]["code"], status["error"]["message"], FAILED, as_json=as_json)

@@ -73,14 +73,15 @@ class ControlClient:
         """Send one request; ``path`` is percent-encoded, ``body`` becomes JSON unless it is None.
 
         ``timeout_s`` bounds everything. Raises DaemonNotRunning, ForeignListener, DaemonUnresponsive,
-        what ``holder`` raises, and ValueError for a path that is not percent-encoded.
+        Refused for a body that is no Unicode, what ``holder`` raises, and ValueError for a path that is
+        not percent-encoded.
         """
         if not (path.isascii() and path.isprintable()) or " " in path:
             raise ValueError("The path is not percent-encoded.")
         pid = holder(self._paths.pid_file)
         if pid is None:
             raise DaemonNotRunning
-        content = b"" if body is None else json.dumps(body).encode()
+        content = _encoded(body)
         try:
             answer = self._ask(method, path, content, timeout_s)
         except (OSError, BrokenAnswer) as exc:
@@ -116,6 +117,16 @@ class ControlClient:
     def _read_token(self) -> str:
         with open(self._paths.control_token, "rb") as file:
             return file.read(_MAX_TOKEN_BYTES).decode("ascii", errors="replace")
+
+
+def _encoded(body: object) -> bytes:
+    try:
+        return b"" if body is None else json.dumps(body, ensure_ascii=False).encode()
+    except UnicodeEncodeError as exc:
+        raise Refused(
+            "What you wrote is not valid UTF-8, and the running daemon takes nothing else. Write it in UTF-8, or "
+            "do it while the daemon is stopped: pocketcoder stop"
+        ) from exc
 
 
 def checked(answer: Answer) -> Answer:

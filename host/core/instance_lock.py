@@ -32,7 +32,7 @@ class AlreadyRunning(ForPeople):
 
 
 class LockUnavailable(ForPeople):
-    """This system or file system has no such locks. The message is a sentence for a person."""
+    """No such locks here, or no telling whose. The message is a sentence for a person."""
 
 
 class InstanceLock:
@@ -79,7 +79,8 @@ class InstanceLock:
 def holder(path: Path, *, sleep: Callable[[float], None] = time.sleep) -> int | None:
     """The process id of who holds the lock now, None if nobody does. Waits at most 0.1 s.
 
-    Raises LockUnavailable, or OSError where the file is there but can't be read.
+    Raises LockUnavailable, also when somebody holds it but the file names no process, or OSError
+    where the file is there but can't be read.
     """
     _require_locks()
     for _ in range(_ATTEMPTS):
@@ -96,7 +97,10 @@ def holder(path: Path, *, sleep: Callable[[float], None] = time.sleep) -> int | 
         if pid is not None:
             return pid
         sleep(_ATTEMPT_WAIT_S)  # locked a moment ago, its id not yet written
-    return None
+    raise LockUnavailable(
+        f"PocketCoder's daemon runs, but {path} was overwritten and does not name its process any more. "
+        "End that process (python -m host.cli.background), and start it again with: pocketcoder start"
+    )
 
 
 def _require_locks() -> None:

@@ -70,15 +70,20 @@ def project_from_row(row: tuple[Any, ...]) -> Project:
     project_id, name, path, *times = row
     if not all(_is_short_text(text) for text in (project_id, name, *times)):
         raise ValueError("A project's row holds no text where text belongs.")
-    if not _PROJECT_ID.fullmatch(project_id) or not isinstance(path, str | bytes) or b"\0" in os.fsencode(path):
+    if not _PROJECT_ID.fullmatch(project_id) or not isinstance(path, str | bytes) or b"\0" in _raw_path(path):
         raise ValueError("A project's row holds no project id or no path.")
     if not os.path.isabs(path):
         raise ValueError("A project's path is not absolute.")
-    return Project(project_id, name, Path(os.fsdecode(path)), *times)
+    return Project(project_id, name, Path(os.fsdecode(_raw_path(path))), *times)
 
 
 def _is_short_text(value: object) -> bool:
     return isinstance(value, str) and 0 < len(value) <= _MAX_TEXT_CHARS and value.isprintable()
+
+
+def _raw_path(stored: str | bytes) -> bytes:
+    # Not os.fsencode: what was stored is UTF-8 also where this process's locale is not.
+    return stored if isinstance(stored, bytes) else stored.encode("utf-8", "surrogateescape")
 
 
 def _stored_path(path: Path) -> str | bytes:

@@ -45,10 +45,16 @@ def _resolve(path: Path) -> Path:
     except (FileNotFoundError, NotADirectoryError) as exc:
         raise FileNotFound(f"The directory {shown_path(path)} does not exist. Check the path.") from exc
     except OSError as exc:
-        message = (
-            f"The directory {shown_path(path)} cannot be looked at. Check the permissions of the directories above."
-        )
-        raise FileAccessFailed(message) from exc
+        raise _closed(path) from exc
     if not stat.S_ISDIR(mode):
         raise InvalidRequest.of_field("path", f"{shown_path(path)} is not a directory.")
+    if not os.access(real_path, os.R_OK | os.X_OK):
+        raise _closed(path)
     return real_path
+
+
+def _closed(path: Path) -> FileAccessFailed:
+    return FileAccessFailed(
+        f"The directory {shown_path(path)} cannot be looked at. Check its permissions, and those of the directories "
+        "above."
+    )

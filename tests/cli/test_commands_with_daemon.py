@@ -11,7 +11,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from tests.cli.commands import DONE, FAILED, NOT_RUNNING, NOT_SIGNED_IN, projects, told, variables_of
+from tests.cli.commands import DONE, FAILED, NOT_RUNNING, NOT_SIGNED_IN, projects, run_with, told, variables_of
 from tests.support.processes import BIN, Bench, MachineProcess, free_port
 
 
@@ -66,6 +66,19 @@ def test_projects_of_a_running_daemon_are_added_listed_and_removed(
     assert running.succeed("remove", str(root)).startswith("Removed my app (")
     assert projects(running) == []
     assert "There is no project" in told(running.command("remove", "my app"), FAILED)
+
+
+@pytest.mark.parametrize("arguments", [["add", "/\udcff"], ["machine", "label", "\udcff"]], ids=["add", "label"])
+def test_what_is_not_utf_8_is_refused_in_a_sentence(running: MachineProcess, arguments: list[str]) -> None:
+    assert "not valid UTF-8" in told(running.command(*arguments), FAILED)
+
+
+def test_status_is_shown_also_where_the_terminal_lacks_a_names_letters(running: MachineProcess) -> None:
+    running.succeed("machine", "label", "größer")
+
+    done = run_with(running, "status", PYTHONIOENCODING="ascii")
+    assert told(done, NOT_SIGNED_IN) == ""
+    assert "gr\\xf6\\xdfer" in done.stdout
 
 
 def test_a_daemon_that_listens_elsewhere_is_told_apart(running: MachineProcess) -> None:

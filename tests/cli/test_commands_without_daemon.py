@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from subprocess import run
+from subprocess import PIPE, run
 
 import pytest
 
@@ -99,6 +99,55 @@ def test_what_cannot_be_a_project_is_refused_in_a_sentence(bench: Bench, machine
 
 
 @pytest.mark.slow
+def test_what_leads_nowhere_is_no_path(bench: Bench, machine: MachineProcess) -> None:
+    root = bench.project()
+    machine.add(root)
+    (loop := root / "loop").symlink_to("loop")
+
+    for nowhere in ("~nobody-of-this-name/src", str(loop)):
+        told(machine.command("add", nowhere), FAILED)
+        assert "There is no project" in told(machine.command("remove", nowhere), FAILED)
+    assert len(projects(machine)) == 1
+
+
+@pytest.mark.slow
+def test_an_empty_path_is_not_the_directory_that_the_command_runs_in(bench: Bench, machine: MachineProcess) -> None:
+    root = bench.project()
+    for command, code, known in (("add", USED_WRONGLY, 0), ("remove", FAILED, 1)):
+        done = run(
+            [BIN / "pocketcoder", command, ""],
+            cwd=root,
+            env=variables_of(machine),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        told(done, code)
+        assert len(projects(machine)) == known
+        machine.add(root)
+
+
+@pytest.mark.slow
+def test_a_project_that_has_another_name_already_keeps_it_and_says_so(bench: Bench, machine: MachineProcess) -> None:
+    root = bench.project()
+    machine.succeed("add", str(root), "--name", "one")
+
+    assert "already, called one" in told(machine.command("add", str(root), "--name", "two"), FAILED)
+    assert [each["name"] for each in projects(machine)] == ["one"]
+
+
+def test_projects_are_the_same_in_a_locale_that_is_not_utf_8(bench: Bench, machine: MachineProcess) -> None:
+    root = bench.project("größer")
+    machine.add(root)
+
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = run_with(machine, "projects", **ascii_only)
+    assert told(done, DONE) == ""
+    assert str(root) in done.stdout
+    assert [each["path"] for each in projects(machine)] == [str(root)]
+
+
+@pytest.mark.slow
 def test_adding_a_project_again_changes_nothing(bench: Bench, machine: MachineProcess) -> None:
     root = bench.project()
 
@@ -159,6 +208,50 @@ def test_a_home_that_may_not_be_written_to_is_told_in_a_sentence(bench: Bench, m
     home = str(closed / "home")
 
     assert "could not be prepared" in told(run_with(machine, "start", POCKETCODER_HOME=home), FAILED)
+
+
+@pytest.mark.parametrize("command", ["status", "projects", "stop"])
+def test_a_home_that_is_a_link_to_itself_is_told_in_a_sentence(
+    bench: Bench, machine: MachineProcess, command: str
+) -> None:
+    (loop := bench.project() / "loop").symlink_to("loop")
+
+    told(run_with(machine, command, POCKETCODER_HOME=str(loop)), FAILED)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="There is no /dev/full here.")
+@pytest.mark.parametrize("arguments", [["status", "--json"], ["projects", "--json"], ["--help"]], ids=" ".join)
+def test_output_that_finds_no_space_fails_with_a_sentence(machine: MachineProcess, arguments: list[str]) -> None:
+    with open("/dev/full", "w") as full:
+        done = run(
+            [BIN / "pocketcoder", *arguments],
+            env=variables_of(machine),
+            stdout=full,
+            stderr=PIPE,
+            text=True,
+            check=False,
+        )
+
+    said = told(done, FAILED)
+    assert said.startswith("The system refused: No space left")
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [["status", "--json"], ["projects", "--json"], ["--help"]], ids=" ".join)
+def test_output_that_nobody_reads_is_no_reason_to_complain(machine: MachineProcess, arguments: list[str]) -> None:
+    readable, writable = os.pipe()
+    os.close(readable)
+    with open(writable, "wb") as pipe:
+        done = run(
+            [BIN / "pocketcoder", *arguments],
+            env=variables_of(machine),
+            stdout=pipe,
+            stderr=PIPE,
+            text=True,
+            check=False,
+        )
+
+    assert told(done, FAILED) == ""
 
 
 def test_a_pid_file_that_was_left_behind_means_nothing(machine: MachineProcess) -> None:

@@ -52,6 +52,15 @@ def test_a_held_lock_names_its_process_and_lets_no_second_one_in(pid_file: Path)
     lock.release()
 
 
+def test_a_file_that_was_overwritten_while_it_is_held_is_not_taken_for_free(pid_file: Path) -> None:
+    lock = InstanceLock.acquire(pid_file)
+    pid_file.write_text("no number")
+
+    with pytest.raises(LockUnavailable, match="overwritten"):
+        holder(pid_file, sleep=lambda _: None)
+    lock.release()
+
+
 def test_a_released_lock_leaves_no_file_and_can_be_taken_again(pid_file: Path) -> None:
     lock = InstanceLock.acquire(pid_file)
     lock.release()

@@ -150,6 +150,19 @@ def test_a_taken_port_is_said_clearly_with_the_way_out(script: RunScript, which:
     assert said == f"Port {port} is taken by another program. Choose another one: --{which}-port N\n"
 
 
+def test_one_port_for_both_is_said_clearly(script: RunScript) -> None:
+    script.control_port = script.relay_port
+
+    assert script.refusal().startswith("The relay and the daemon need a port each.")
+
+
+def test_a_port_that_cannot_be_is_wrong_use(script: RunScript) -> None:
+    for port in (0, 65536):
+        script.relay_port = port
+        assert script.run().wait(END_TIMEOUT_S) == 2
+        assert script.said().endswith(f"{port} is not a port. Choose a number from 1 to 65535.\n")
+
+
 def test_a_project_that_is_no_directory_is_said_clearly(script: RunScript) -> None:
     assert "is not a directory. Name the directory of a project" in script.refusal("missing")
 

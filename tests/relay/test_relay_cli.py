@@ -150,7 +150,7 @@ async def test_call_finds_projects_by_name_and_machines_by_label(relay_url: str)
 
 async def test_call_fails_with_one_line_that_says_what_to_do(relay_url: str) -> None:
     assert await failure_of(relay_url, "call", "fs_list") == (
-        "There are no projects yet. Add one on its machine with: pocketcoder add PATH"
+        "alice has no projects yet. Add one on a machine of alice with: pocketcoder add PATH"
     )
     async with ScriptedDaemon.connect(relay_url, "alice", projects=["p1", "p2"]):
         assert await failure_of(relay_url, "call", "fs_list") == (
@@ -225,7 +225,7 @@ async def test_watch_ends_with_the_relay_and_says_so(tmp_path: Path) -> None:
             arguments = ("watch", "--relay", url.replace("http", "ws", 1), "--login", "alice")
             watching = await programs.enter_async_context(program(tmp_path, *arguments))
             assert await line_of(watching.stderr) == "Watching 1 project(s). Stop with Ctrl-C."
-        assert await line_of(watching.stderr) == "The relay closed the connection (code 1001)."
+        assert await line_of(watching.stderr) == "The relay closed the connection (code 1001). Try again in a moment."
         assert await asyncio.wait_for(watching.wait(), BOUND_S) == 1
 
 
