@@ -316,7 +316,7 @@ async def test_killing_the_daemon_ends_its_commands_and_their_logs_say_so(bench:
         command = "echo up; setsid sleep 60 & sleep 60"
         running = asyncio.create_task(terminal.run(command, request_id="cut"))
         await terminal.event()
-        assert len(terminal.processes()) >= 2
+        eventually(lambda: len(terminal.processes()) >= 2, TIMEOUT_S, what="The start of all processes")
         await asyncio.to_thread(served.machine.kill)
         terminal.assert_nothing_runs()
         await asyncio.to_thread(served.machine.start)
