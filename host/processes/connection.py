@@ -68,14 +68,19 @@ class ShimConnection:
         loop.add_reader(connection, self._receive)
 
     async def send(self, job: Job) -> None:
-        """Raises ValueError for a NUL in a string, ConnectionError when the shim is gone, OSError for too much."""
+        """Raises ValueError for a NUL in a string, OSError for too much, ConnectionError when the shim is gone.
+
+        It can't have got the whole job then.
+        """
         encoded = encode_job(job)
         if self.tree_ended.done():
             raise ConnectionResetError
         if len(encoded) > MAX_JOB_BYTES:
             raise OSError(errno.E2BIG, os.strerror(errno.E2BIG))
         socket.send_fds(self._connection, [encoded[:_FIRST_BYTES]], list(job.descriptors))
-        await self._loop.sock_sendall(self._connection, memoryview(encoded)[_FIRST_BYTES:])
+        # Sending nothing would fail if all is done already, and look as if the shim had not got the job.
+        if len(encoded) > _FIRST_BYTES:
+            await self._loop.sock_sendall(self._connection, memoryview(encoded)[_FIRST_BYTES:])
 
     def terminate(self) -> None:
         """SIGTERM to the whole tree and, after the job's grace, SIGKILL."""

@@ -68,11 +68,6 @@ class ProcessRunner:
         """The process that forks the shims; None before the first was needed."""
         return self._keeper.pid
 
-    @property
-    def is_prepared(self) -> bool:
-        """Whether a shim stands ready."""
-        return self._spare is not None
-
     async def prepare(self) -> None:
         """Have a shim stand ready, so that the next start is quick. Never fails: a start says what is wrong."""
         if self._spare is None and not self._is_closing:

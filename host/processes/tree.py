@@ -35,33 +35,37 @@ class Tree:
         self._mark = mark
 
     def find(self) -> list[Process]:
-        """What was there while the table was read. What forks meanwhile may be missing."""
+        """What was there while the table was read, parents first. What forks meanwhile may be missing."""
         processes = list(_list_from_proc() if os.path.exists("/proc/self/stat") else _list_from_ps(self._mark))
         below = self._below(processes)
+        strays = [process for process in processes if self._is_stray(process) and process not in below]
         ours = os.getsid(0)
         # To kill(2) the groups 0 and 1 would mean our own, and every process there is.
-        return [p for p in processes if p.group > 1 and p.session != ours and (p.pid in below or self._is_stray(p))]
+        return [process for process in below + strays if process.group > 1 and process.session != ours]
 
     def signal(self, number: int) -> bool:
-        """Send a signal to all of it; whether there was anything. What may not be signalled is passed over."""
+        """Send a signal to all of it; whether there was anything. What may not be signalled is passed over.
+
+        Parents hear it first: they must not go on as if their children had ended by themselves.
+        """
         found = self.find()
-        for group in {process.group for process in found}:
+        for group in dict.fromkeys(process.group for process in found):
             try:
                 os.killpg(group, number)
             except (ProcessLookupError, PermissionError):
                 continue
         return bool(found)
 
-    def _below(self, processes: Iterable[Process]) -> set[int]:
-        children: dict[int, list[int]] = {}
+    def _below(self, processes: Iterable[Process]) -> list[Process]:
+        children: dict[int, list[Process]] = {}
         for process in processes:
-            children.setdefault(process.parent, []).append(process.pid)
-        found: set[int] = set()
-        unseen = [os.getpid()]
-        while unseen:
-            news = [pid for pid in children.get(unseen.pop(), ()) if pid not in found and pid not in self._apart]
-            found.update(news)
-            unseen += news
+            children.setdefault(process.parent, []).append(process)
+        found: list[Process] = []
+        level = [os.getpid()]
+        while level:
+            news = [child for parent in level for child in children.pop(parent, ()) if child.pid not in self._apart]
+            found += news
+            level = [process.pid for process in news]
         return found
 
     def _is_stray(self, process: Process) -> bool:

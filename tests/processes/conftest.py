@@ -87,10 +87,10 @@ async def rig(tmp_path: Path, directory: int) -> AsyncIterator[Rig]:
         assert psutil.Process().children() == []
 
 
-async def settled(runner: ProcessRunner) -> None:
-    """Return when a shim stands ready and the others have ended, none of them a zombie."""
-    await eventually(lambda: len(psutil.Process(keeper_of(runner)).children(recursive=True)) == 1)
-    await eventually(lambda: runner.is_prepared)
+async def ready_shim(rig: Rig) -> psutil.Process:
+    """The shim that stands ready when nothing has been started yet."""
+    await eventually(lambda: len(psutil.Process(keeper_of(rig.runner)).children()) == 1)
+    return psutil.Process(keeper_of(rig.runner)).children()[0]
 
 
 def pid_of(process: RunningProcess) -> int:

@@ -105,7 +105,10 @@ async def test_a_shell_that_is_none_is_warned_of(tmp_path: Path) -> None:
 
 
 async def test_a_background_process_of_the_start_up_files_holds_nothing_up(tmp_path: Path) -> None:
-    environ = set_up(tmp_path, "sleep 100 & setsid sleep 100 & export TOLD=yes")
+    environ = set_up(
+        tmp_path,
+        "cd; sleep 100 & setsid sh -c '>stands; exec sleep 100' & until [ -e stands ]; do :; done; export TOLD=yes",
+    )
     before = len(os.listdir("/proc/self/fd"))
     async with asyncio.timeout(5):
         told = await user_environment(environ, "/bin/bash")

@@ -10,7 +10,7 @@ import pytest
 
 from host.processes.connection import Ended, TreeEnded
 from host.processes.runner import Job, ProcessNotStarted, ProcessRunner
-from tests.processes.conftest import Rig, keeper_of, outcome_of, pid_of, settled
+from tests.processes.conftest import Rig, keeper_of, outcome_of, pid_of, ready_shim
 from tests.support.host import eventually
 from tests.support.processes import is_alive
 
@@ -167,8 +167,7 @@ async def test_what_no_process_can_be_given_is_refused(rig: Rig) -> None:
 
 
 async def test_a_process_is_started_below_the_shim_that_stood_ready(rig: Rig) -> None:
-    await settled(rig.runner)
-    (ready,) = psutil.Process(keeper_of(rig.runner)).children()
+    ready = await ready_shim(rig)
     process = await rig.start("exec sleep 100")
     async with process:
         assert psutil.Process(pid_of(process)).ppid() == ready.pid
@@ -199,13 +198,12 @@ async def test_a_cancelled_wait_can_be_made_again(rig: Rig) -> None:
 
 
 async def test_two_hundred_runs_leave_no_descriptor_and_no_zombie(rig: Rig) -> None:
-    await rig.run("true")
-    await settled(rig.runner)
+    await ready_shim(rig)
     before = open_descriptors(keeper_of(rig.runner)), open_descriptors(os.getpid())
     for _ in range(200):
-        await rig.run("true")
-    await settled(rig.runner)
-    assert (open_descriptors(keeper_of(rig.runner)), open_descriptors(os.getpid())) == before
+        assert (await rig.run("echo once")).stdout == b"once\n"
+    await eventually(lambda: (open_descriptors(keeper_of(rig.runner)), open_descriptors(os.getpid())) == before)
+    await eventually(lambda: len(psutil.Process(keeper_of(rig.runner)).children(recursive=True)) == 1)
 
 
 async def test_after_close_nothing_is_started(tmp_path: Path, directory: int) -> None:
@@ -223,8 +221,7 @@ async def test_a_runner_that_is_used_after_its_keeper_was_killed_starts_another(
     # One shim still stood ready.
     for _ in range(3):
         assert (await rig.run("echo fine")).stdout == b"fine\n"
-    await settled(rig.runner)
-    assert keeper_of(rig.runner) != first
+    await eventually(lambda: keeper_of(rig.runner) != first)
 
 
 def open_descriptors(pid: int) -> int:

@@ -217,7 +217,7 @@ async def test_close_ends_all_that_runs(tmp_path: Path, directory: int) -> None:
 async def test_close_while_processes_start_leaves_nothing(tmp_path: Path, directory: int) -> None:
     rig = Rig(ProcessRunner(grace_s=GRACE_S), tmp_path, directory, environment(tmp_path))
     with no_process_left(tmp_path):
-        starting = [asyncio.create_task(rig.start("sleep 100")) for _ in range(20)]
+        starting = [asyncio.create_task(rig.start("sleep 100")) for _ in range(100)]
         await eventually(lambda: any(task.done() for task in starting))
         await rig.runner.close()
         started = await asyncio.gather(*starting, return_exceptions=True)
@@ -225,7 +225,7 @@ async def test_close_while_processes_start_leaves_nothing(tmp_path: Path, direct
         assert psutil.Process().children() == []
         running = [process for process in started if isinstance(process, RunningProcess)]
         assert running
-        assert {str(refusal) for refusal in started if not isinstance(refusal, RunningProcess)} == {
+        assert {str(refusal) for refusal in started if not isinstance(refusal, RunningProcess)} <= {
             "Nothing is started any more, because the daemon is stopping."
         }
         await all_end(running)
