@@ -98,8 +98,8 @@ def holder(path: Path, *, sleep: Callable[[float], None] = time.sleep) -> int | 
             return pid
         sleep(_ATTEMPT_WAIT_S)  # locked a moment ago, its id not yet written
     raise LockUnavailable(
-        f"PocketCoder's daemon runs, but {path} was overwritten and does not name its process any more. "
-        "End that process (python -m host.cli.background), and start it again with: pocketcoder start"
+        f"PocketCoder's daemon runs, but {path} does not name its process. Try again in a moment; if the file was "
+        "overwritten, end that process (python -m host.cli.background), then run: pocketcoder start"
     )
 
 

@@ -56,7 +56,7 @@ def test_a_file_that_was_overwritten_while_it_is_held_is_not_taken_for_free(pid_
     lock = InstanceLock.acquire(pid_file)
     pid_file.write_text("no number")
 
-    with pytest.raises(LockUnavailable, match="overwritten"):
+    with pytest.raises(LockUnavailable, match="does not name its process"):
         holder(pid_file, sleep=lambda _: None)
     lock.release()
 
