@@ -30,7 +30,7 @@ def mode(path: Path) -> int:
 
 
 def project(number: int, path: str = "") -> Project:
-    return Project(f"proj_{number:016}", f"name {number}", Path(path or f"/work/{number}"), AT, AT)
+    return Project(f"proj_{number:016}", f"name {number}", Path(path or f"/code/{number}"), AT, AT)
 
 
 async def filled(path: Path, projects: int) -> None:
@@ -224,13 +224,13 @@ async def test_odd_rows_of_a_damaged_database_are_left_behind(tmp_path: Path) ->
     await filled(path, 1)
     connection = sqlite3.connect(path)
     odd = [
-        ("proj_1", "short id", "/work/a", AT, AT),
-        (project(2).project_id, "line\nbreak", "/work/b", AT, AT),
+        ("proj_1", "short id", "/code/a", AT, AT),
+        (project(2).project_id, "line\nbreak", "/code/b", AT, AT),
         (project(3).project_id, "relative", "work/c", AT, AT),
         (project(4).project_id, "number", 7, AT, AT),
-        (project(5).project_id, b"\xff", "/work/e", AT, AT),
-        (project(6).project_id, "x" * 300, "/work/f", AT, AT),
-        (project(7).project_id, "bytes in the path are sound", b"/work/\xff", AT, AT),
+        (project(5).project_id, b"\xff", "/code/e", AT, AT),
+        (project(6).project_id, "x" * 300, "/code/f", AT, AT),
+        (project(7).project_id, "bytes in the path are sound", b"/code/\xff", AT, AT),
     ]
     connection.executemany("INSERT INTO projects VALUES (?, ?, ?, ?, ?)", odd)
     connection.commit()
@@ -238,7 +238,7 @@ async def test_odd_rows_of_a_damaged_database_are_left_behind(tmp_path: Path) ->
     damage_table(path, "requests")
     database = await Database.open(path, clock=lambda: NOW_S)
     found = await database.read(all_projects)
-    assert [item.path for item in found] == [Path("/work/0"), Path(os.fsdecode(b"/work/\xff"))]
+    assert [item.path for item in found] == [Path("/code/0"), Path(os.fsdecode(b"/code/\xff"))]
     await database.close()
 
 

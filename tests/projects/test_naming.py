@@ -13,14 +13,14 @@ from host.projects.naming import check_label, default_name, shown_path
 @pytest.mark.parametrize(
     ("directory", "name"),
     [
-        (b"/work/shop", "shop"),
+        (b"/code/shop", "shop"),
         (b"/", "/"),
-        ("/work/\u00e9t\u00e9".encode(), "\u00e9t\u00e9"),
-        (b"/work/\xe9t\xe9", "%E9t%E9"),
-        (b"/work/line\nbreak", "line%0Abreak"),
-        ("/work/turned\u202eround".encode(), "turned%E2%80%AEround"),
-        (b"/work/ ", "project"),
-        (b"/work/" + b"x" * 200, "x" * 100),
+        ("/code/\u00e9t\u00e9".encode(), "\u00e9t\u00e9"),
+        (b"/code/\xe9t\xe9", "%E9t%E9"),
+        (b"/code/line\nbreak", "line%0Abreak"),
+        ("/code/turned\u202eround".encode(), "turned%E2%80%AEround"),
+        (b"/code/ ", "project"),
+        (b"/code/" + b"x" * 200, "x" * 100),
     ],
 )
 def test_a_directory_names_its_project(directory: bytes, name: str) -> None:
