@@ -231,6 +231,19 @@ async def test_a_flood_is_cut_off_and_drained_and_comes_in_few_messages(terminal
     assert len(events) < 100
 
 
+async def test_yes_for_ten_seconds_is_ended_at_its_limit(terminal: Terminal) -> None:
+    answer = await terminal.run("yes", request_id="yes", timeoutMs=10_000)
+    assert answer["error"]["code"] == "COMMAND_TIMEOUT"
+    end = (await terminal.log("yes"))[-1]["payload"]
+    assert (end["reason"], end["truncated"], end["signal"]) == ("timeout", True, "SIGTERM")
+    assert set(end["outputTail"]) == {"y", "\n"}
+
+
+async def test_what_is_no_text_is_replaced_and_a_character_in_two_writes_is_whole(terminal: Terminal) -> None:
+    await terminal.run("printf 'a\\377b \\342'; sleep 0.2; printf '\\202\\254'", request_id="bytes")
+    assert text_of(await terminal.log("bytes")) == "a\ufffdb \u20ac"
+
+
 async def test_a_gigabyte_of_output_does_not_grow_the_daemon(terminal: Terminal) -> None:
     await terminal.run("head -c 10000000 /dev/zero")
     before = resident_bytes(terminal.served.daemon_pid)
