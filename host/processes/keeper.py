@@ -12,14 +12,13 @@ import os
 import signal
 import socket
 import sys
-import time
 from contextlib import suppress
 from typing import Final, NoReturn
 
 from host.processes.children import ChildAlarm, adopt_orphans, reap
-from host.processes.shim import KILL_LIMIT_S, KILL_PAUSE_MS, Shim
+from host.processes.shim import KILL_PAUSE_MS, Shim
 from host.processes.shim_messages import NOT_STARTED, Report, encode_report
-from host.processes.tree import Tree
+from host.processes.tree import Patience, Tree
 
 # A keeper or a shim ends by itself, when all is done, and not by a signal to whoever it may concern.
 _NOT_HEARD: Final = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
@@ -34,7 +33,7 @@ class Keeper:
         # Each shim's connection is held here too, so that it closes after the sweep and not before.
         self._shims: dict[int, socket.socket] = {}
         self._to_sweep: list[socket.socket] = []
-        self._give_up_at_s = 0.0
+        self._patience = Patience()
         adopt_orphans()
 
     def run(self) -> None:
@@ -99,10 +98,11 @@ class Keeper:
                 connection.close()
             else:
                 self._to_sweep.append(connection)
-                self._give_up_at_s = time.monotonic() + KILL_LIMIT_S
+                self._patience = Patience()
 
     def _sweep(self) -> None:
-        if Tree(apart=self._shims).signal(signal.SIGKILL) and time.monotonic() < self._give_up_at_s:
+        left = Tree(apart=self._shims).signal(signal.SIGKILL)
+        if left and not self._patience.is_over(left):
             return
         for connection in self._to_sweep:
             connection.close()

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Final
 
 import host
-from host.processes.shim import KILL_LIMIT_S
+from host.processes.tree import STUCK_S
 
-_END_TIMEOUT_S: Final = KILL_LIMIT_S + 2
+_END_TIMEOUT_S: Final = STUCK_S + 2
 _PACKAGES: Final = str(Path(host.__file__).parents[1])
 # Isolated and without site packages it starts in half the time. Ours come last on the path: they hide no module.
 PROGRAM: Final = f"import sys; sys.path.append({_PACKAGES!r}); from host.processes.keeper import main; main()"

@@ -16,8 +16,8 @@ from host.processes.input import InputPipe
 from host.processes.keeper_process import KeeperProcess
 from host.processes.output import OutputPipes
 from host.processes.running import RunningProcess
-from host.processes.shim import KILL_LIMIT_S
 from host.processes.shim_messages import NOT_STARTED
+from host.processes.tree import STUCK_S
 
 GRACE_S: Final = 5.0
 DRAIN_S: Final = 1.0
@@ -86,7 +86,10 @@ class ProcessRunner:
                 raise self._not_started(job.argv[0], exc) from exc
 
     async def close(self) -> None:
-        """Terminate all that runs. What is left after the grace is killed. May be called again."""
+        """Terminate all that runs. What is left after the grace is killed. May be called again.
+
+        What takes longer than 5 s to kill is no longer waited for; its shim goes on.
+        """
         self._is_closing = True
         await self._background.cancel()
         running = [connection for connection in self._connections if connection.answer.done()]
@@ -94,7 +97,7 @@ class ProcessRunner:
             connection.terminate()
         if running:
             ends = [connection.tree_ended for connection in running]
-            await asyncio.wait(ends, timeout=self._grace_s + KILL_LIMIT_S)
+            await asyncio.wait(ends, timeout=self._grace_s + STUCK_S)
         for connection in tuple(self._connections):
             connection.close()
         await self._keeper.close()

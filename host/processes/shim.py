@@ -32,9 +32,8 @@ from host.processes.shim_messages import (
     encode_report,
     receive_job,
 )
-from host.processes.tree import Tree
+from host.processes.tree import Patience, Process, Tree, signal_group
 
-KILL_LIMIT_S: Final = 5.0
 KILL_PAUSE_MS: Final = 5
 _MARK: Final = b"POCKETCODER_RUN"
 _SIGNALS: Final = tuple(map(int, signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}))
@@ -49,10 +48,11 @@ class Shim:
         self._adopts = adopt_orphans()
         self._tree = Tree()
         self._main = 0
+        self._has_ended = False
         self._last_signal = 0
 
     def run(self) -> None:
-        """Return when nothing of the tree is left, or could not be killed within 5 s."""
+        """Return when nothing of the tree is left, or could not be killed."""
         job = self._receive_job()
         if job is None:
             return
@@ -92,22 +92,29 @@ class Shim:
 
     def _kill(self) -> int:
         """Again and again, because what forks while the table is read is missed. Returns what ``_watch`` does."""
-        give_up_at_s = time.monotonic() + KILL_LIMIT_S
+        patience = Patience()
+        if self._adopts and not self._has_ended:
+            # At once, before a table that may be long is read. Without adoption, what it left would be lost to us.
+            signal_group(self._main, signal.SIGKILL)
+            self._last_signal = signal.SIGKILL
         while not self._is_gone():
-            if time.monotonic() >= give_up_at_s:
-                return len(self._tree.find())
-            self._signal(signal.SIGKILL)
+            left = self._signal(signal.SIGKILL)
+            if patience.is_over(left):
+                return len(left)
             self._alarm.wait(None, KILL_PAUSE_MS)
         return 0
 
-    def _signal(self, number: int) -> None:
-        if self._tree.signal(number):
+    def _signal(self, number: int) -> list[Process]:
+        found = self._tree.signal(number)
+        if found:
             self._last_signal = number
+        return found
 
     def _is_gone(self) -> bool:
         """Take note of the children that have ended; whether nothing is left."""
         for pid, status in reap():
             if pid == self._main:
+                self._has_ended = True
                 self._report(ENDED, os.waitstatus_to_exitcode(status))
         return not has_children() and (self._adopts or not self._tree.find())
 

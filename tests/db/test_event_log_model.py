@@ -129,4 +129,4 @@ class EventLogMachine(RuleBasedStateMachine):
 
 
 TestEventLog = EventLogMachine.TestCase
-TestEventLog.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
+TestEventLog.settings = settings(max_examples=25, stateful_step_count=25)

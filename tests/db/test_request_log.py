@@ -167,7 +167,7 @@ def reordered(value: Any) -> Any:
     return [reordered(item) for item in value] if isinstance(value, list) else value
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.dictionaries(st.text(), json_values, max_size=4))
 def test_members_order_and_white_space_do_not_change_the_hash(payload: dict[str, Any]) -> None:
     compact = json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()
@@ -220,7 +220,6 @@ def test_what_is_no_json_object_is_an_invalid_request(payload: bytes) -> None:
         body_hash("fs_write", "p", payload)
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=40), st.text(max_size=5))
 def test_no_bytes_raise_anything_else(payload: bytes, text: str) -> None:
     for candidate in (payload, b'{"a":' + payload + b"}"):

@@ -132,4 +132,4 @@ class RequestLogMachine(RuleBasedStateMachine):
 
 
 TestRequestLog = RequestLogMachine.TestCase
-TestRequestLog.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
+TestRequestLog.settings = settings(max_examples=25, stateful_step_count=25)

@@ -267,7 +267,7 @@ def copied(tree: Directory) -> Directory:
     return {name: copied(node) if isinstance(node, dict) else node for name, node in tree.items()}
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(_roots, st.lists(_steps, min_size=1, max_size=12), st.sampled_from(_ADAPTERS))
 def test_every_operation_does_what_the_model_says(tree: Directory, steps: list[Step], adapter: OpenBeneath) -> None:
     model = Model(copied(tree))

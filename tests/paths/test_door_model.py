@@ -90,7 +90,7 @@ def inodes(root: Path) -> set[int]:
     return {os.stat(directory).st_ino for directory, _, _ in os.walk(root)}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(_roots, st.lists(_paths, min_size=1, max_size=5))
 def test_every_way_of_opening_does_what_the_model_says(tree: dict[str, Node], paths: list[str]) -> None:
     with tempfile.TemporaryDirectory() as directory:
@@ -104,7 +104,7 @@ def test_every_way_of_opening_does_what_the_model_says(tree: dict[str, Node], pa
                 assert [outcome(door, path) for path in paths] == [expected(tree, path) for path in paths]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(_roots, _paths)
 def test_every_place_lies_inside_and_is_no_link(tree: dict[str, Node], path: str) -> None:
     with tempfile.TemporaryDirectory() as directory:

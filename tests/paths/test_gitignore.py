@@ -106,7 +106,7 @@ _lines = st.lists(
 
 
 @pytest.mark.slow
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(top=_lines, nested=_lines)
 def test_git_itself_ignores_the_same_files(top: list[str], nested: list[str]) -> None:
     with tempfile.TemporaryDirectory() as directory:

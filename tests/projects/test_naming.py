@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from host.projects.naming import check_label, default_name, shown_path
@@ -27,7 +27,6 @@ def test_a_directory_names_its_project(directory: bytes, name: str) -> None:
     assert default_name(Path(os.fsdecode(directory))) == name
 
 
-@settings(deadline=None)
 @given(st.binary(min_size=1, max_size=80))
 def test_every_directory_has_a_name_that_is_a_label(raw: bytes) -> None:
     path = Path("/", os.fsdecode(raw.replace(b"\0", b"-")))

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from host.protocol.envelope import (
@@ -54,13 +54,11 @@ def decoded_or_refused(frame: bytes) -> Envelope | None:
         return None
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.binary(max_size=200))
 def test_no_bytes_raise_anything_but_the_two_refusals(frame: bytes) -> None:
     decoded_or_refused(frame)
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(json_values | near_envelopes)
 def test_no_json_raises_anything_but_the_two_refusals(value: Any) -> None:
     envelope = decoded_or_refused(json.dumps(value).encode())
@@ -70,7 +68,6 @@ def test_no_json_raises_anything_but_the_two_refusals(value: Any) -> None:
         assert envelope.type == value["type"]
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(near_envelopes, st.integers(0, 200), st.binary(max_size=3))
 def test_no_damaged_message_raises_anything_but_the_two_refusals(value: Any, at: int, garbage: bytes) -> None:
     frame = json.dumps({**value, "type": "fs_read"}, ensure_ascii=False).encode("utf-8", "surrogatepass")
@@ -79,7 +76,6 @@ def test_no_damaged_message_raises_anything_but_the_two_refusals(value: Any, at:
     decoded_or_refused(frame[:at])
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(envelopes)
 def test_what_was_encoded_is_decoded_to_the_same(envelope: Envelope) -> None:
     again = decode_envelope(encode_envelope(envelope))

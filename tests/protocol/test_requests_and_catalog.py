@@ -3,7 +3,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from host.protocol import errors
@@ -74,7 +74,6 @@ def test_what_is_no_json_is_an_invalid_request(payload: bytes) -> None:
         parse_request(FsRead, payload)
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.binary(max_size=100), st.sampled_from(list(CATALOG)))
 def test_no_payload_raises_anything_but_invalid_request(payload: bytes, wire_type: str) -> None:
     try:

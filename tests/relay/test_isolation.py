@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay_stub.bus.memory import MemoryBus
@@ -72,7 +72,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     database.close()
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=120)
 @given(plan=st.lists(steps, min_size=5, max_size=40))
 def test_whatever_two_users_do_each_hears_only_what_is_theirs_and_all_of_it_once(
     database: Database, plan: list[tuple[Any, ...]]
