@@ -5,19 +5,16 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from msgspec import UNSET
 
 from host.auth.session import Session, SignedOut
 from host.auth.token_store import TokenStore
-from host.commands.handlers import CommandHandlers
-from host.commands.service import Commands
 from host.control_plane.server import serve
 from host.control_plane.statuses import HostCapabilities, ProjectStatus, RelayStatus, Status, User
 from host.core.clock import rfc3339
@@ -27,26 +24,19 @@ from host.core.memory import keep_freed_memory
 from host.core.requests import RouteTable
 from host.core.settings import Settings
 from host.core.tasks import TaskSet, run_together
-from host.db.command_runs import CommandRuns
 from host.db.database import Database
-from host.db.event_log import EventLog
 from host.db.request_log import RequestLog
-from host.events.handlers import EventHandlers
-from host.files.handlers import FileHandlers
-from host.files.service import ProjectFiles
-from host.processes.login_shell import UserEnvironment, user_environment, user_shell
-from host.processes.runner import ProcessRunner
+from host.features import Features
 from host.projects.identity import MachineLabel, machine_key
 from host.projects.registry import ProjectRegistry
 from host.protocol.errors import InvalidRequest
-from host.protocol.limits import MAX_FILE_THREADS
 from host.protocol.messages.system import DaemonRegister
 from host.relay.connection_state import State
 from host.relay.link import Link
 from host.relay.outbox import Outbox
+from host.relay.publisher import Publisher
 from host.relay.registration import MachineFacts, build_registration, find_capabilities, registered
 from host.relay.router import RequestRouter
-from host.upkeep import keep_tidy, settle_unfinished
 
 logger = logging.getLogger(__name__)
 
@@ -75,12 +65,6 @@ async def run_daemon(paths: HostPaths, settings: Settings, *, on_ready: Callable
         logger.info("Stopping")
 
 
-class Feature(Protocol):
-    """Something that answers requests."""
-
-    def register(self, table: RouteTable) -> None: ...
-
-
 class Daemon:
     """Everything that runs, and what the control plane may do with it."""
 
@@ -90,25 +74,19 @@ class Daemon:
         settings: Settings,
         registry: ProjectRegistry,
         label: MachineLabel,
-        session: Session,
-        log: RequestLog,
-        features: Iterable[Feature],
-        runs: CommandRuns,
-        runner: ProcessRunner,
-        environment: "asyncio.Task[UserEnvironment]",
-        machine_key: str,
         store: TokenStore,
+        log: RequestLog,
+        outbox: Outbox,
+        features: Features,
+        machine_key: str,
         warnings: list[str],
     ) -> None:
-        self._registry = registry
         self._settings = settings
+        self._registry = registry
         self._label = label
-        self._session = session
-        self._log = log
-        self._runs = runs
-        self._runner = runner
-        self._environment = environment
         self._store = store
+        self._session = Session(store, settings.gateway_url)
+        self._features = features
         self._start_warnings = warnings
         self._started_at = rfc3339(time.time())
         self._stopping = asyncio.Event()
@@ -116,42 +94,32 @@ class Daemon:
         self._background = TaskSet()
         self._parts: list[asyncio.Task[None]] = []
         table = RouteTable()
-        for feature in features:
-            feature.register(table)
+        features.register(table)
         self._facts = MachineFacts(machine_key, version("pocketcoder"), tuple(table))
-        self._outbox = Outbox()
+        self._outbox = outbox
         self._router = RequestRouter(
-            table, projects=registry, log=log, user_id=lambda: self._link.user_id, outbox=self._outbox
+            table, projects=registry, log=log, user_id=lambda: self._link.user_id, outbox=outbox
         )
-        self._link = Link(session, self._outbox, self._registration, self._router.accept)
+        self._link = Link(self._session, outbox, self._registration, self._router.accept)
         registry.on_change(self._link.changed)
 
     @classmethod
     async def assemble(cls, paths: HostPaths, settings: Settings, database: Database, warnings: list[str]) -> "Daemon":
         log = RequestLog(database)
         registry = await ProjectRegistry.load(database)
-        runs, runner = CommandRuns(database), ProcessRunner()
-        shell = user_shell(os.environ)
-        # Shells can take seconds to start; only the first command waits for it.
-        environment = asyncio.create_task(user_environment(os.environ, shell))
-        commands = Commands(runner, runs, shell, environment)
-        # Not the loop's own pool, which ``asyncio.run`` would wait for, also for a thread that hangs on a dead disk.
-        executor = ThreadPoolExecutor(MAX_FILE_THREADS, thread_name_prefix="files")
-        files = FileHandlers(ProjectFiles(executor=executor), registry)
-        await settle_unfinished(log, runs, files)
+        outbox = Outbox()
+        features = Features(settings, database, registry, log, Publisher(outbox))
+        await features.settle()
         store = TokenStore(paths.auth_file)
         return cls(
             settings=settings,
             registry=registry,
             label=MachineLabel(paths.machine_label),
-            session=Session(store, settings.gateway_url),
-            log=log,
-            features=(files, CommandHandlers(commands, registry), EventHandlers(EventLog(database), registry)),
-            runs=runs,
-            runner=runner,
-            environment=environment,
-            machine_key=await machine_key(store, database),
             store=store,
+            log=log,
+            outbox=outbox,
+            features=features,
+            machine_key=await machine_key(store, database),
             warnings=warnings,
         )
 
@@ -159,7 +127,7 @@ class Daemon:
         """Start what runs beside the control plane."""
         for warning in self._start_warnings:
             logger.warning("%s", warning)
-        self._parts = [asyncio.create_task(self._link.run()), asyncio.create_task(keep_tidy(self._log, self._runs))]
+        self._parts = [asyncio.create_task(part) for part in (self._link.run(), *self._features.run())]
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(number, self._signalled)
         logger.info("PocketCoder %s started (process %d)", self._facts.daemon_version, os.getpid())
@@ -183,8 +151,7 @@ class Daemon:
             part.cancel()
         await asyncio.gather(*self._parts, return_exceptions=True)
         await self._background.cancel()
-        await self._runner.close()
-        self._environment.cancel()
+        await self._features.close()
         await self._registry.close()
 
     async def _finish(self) -> None:
@@ -256,12 +223,7 @@ class Daemon:
         await self._registry.remove(project_id)
 
     def _warnings(self) -> tuple[str, ...]:
-        known = self._environment.done() and not self._environment.cancelled()
-        return (
-            *self._start_warnings,
-            *self._store.warnings,
-            *(self._environment.result().warnings if known else ()),
-        )
+        return (*self._start_warnings, *self._store.warnings, *self._features.warnings)
 
     def _user(self) -> User | None:
         with suppress(SignedOut):

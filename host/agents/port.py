@@ -1,0 +1,77 @@
+"""What a coding agent must be able to do, whichever it is. ``claude/`` is one; another fits beside it."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+from host.protocol.messages.agents import AgentCapabilitiesResponse, AgentEvent, AgentOptions, Content, Decision
+
+
+@dataclass(frozen=True)
+class TurnOrder:
+    """One message to an agent, and how it is to be worked on.
+
+    ``turn_id`` is a UUIDv4: an agent that was given the same one before does not run it twice.
+    ``is_first``: the session is begun with this turn. ``allowed``: rules of earlier "always allow" answers,
+    as ``PromptAnswer`` gave them.
+    """
+
+    agent_session_id: str
+    turn_id: str
+    content: Content
+    options: AgentOptions
+    is_first: bool
+    root: Path
+    allowed: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class PromptAnswer:
+    """The user's answer to a prompt; the members are those of ``agent_prompt_response``."""
+
+    decision: Decision
+    message: str | None = None
+    updated_input: Mapping[str, Any] | None = None
+    answers: Mapping[str, str | Sequence[str]] | None = None
+    permission_mode: str | None = None
+
+
+class Turn(Protocol):
+    """A turn that runs. Left for good once its context is left: no process of it is there any more."""
+
+    def __aiter__(self) -> AsyncIterator[AgentEvent]:
+        """What happens, as it happens; the last is exactly one ``TurnDone``.
+
+        Besides the agent's own there are ``PromptAsked`` and, for what it does not ask any more,
+        ``PromptResolved`` ("withdrawn"). To be read once.
+        """
+        ...
+
+    async def answer(self, prompt_id: str, answer: PromptAnswer) -> None:
+        """Pass the answer on. Nothing happens if the prompt does not wait any more."""
+
+    def cancel(self) -> None:
+        """End the turn: by the agent's own means, then by force. ``TurnDone`` ("cancelled") comes soon."""
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(self, *_: object) -> None: ...
+
+
+class Agent(Protocol):
+    """A coding agent on this machine."""
+
+    name: str
+
+    async def capabilities(self, root: Path) -> AgentCapabilitiesResponse:
+        """What the agent offers in that directory. Raises AgentUnavailable."""
+        ...
+
+    async def start(self, order: TurnOrder) -> Turn:
+        """Begin a turn. Raises AgentUnavailable, or InvalidRequest for options it can't take."""
+        ...
+
+    def rules_of(self, suggestions: Any, prompt_input: Any, tool: str) -> Sequence[str]:
+        """What "always allow" allows from now on, as ``TurnOrder.allowed`` takes it."""
+        ...

@@ -1,0 +1,78 @@
+"""What the phone can do with this machine: the features put together, each with what it needs.
+
+A new feature is added here and nowhere else in the daemon.
+"""
+
+import asyncio
+import os
+from collections.abc import Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol
+
+from host.commands.handlers import CommandHandlers
+from host.commands.service import Commands
+from host.core.publishing import Publish
+from host.core.requests import RouteTable
+from host.core.settings import Settings
+from host.db.command_runs import CommandRuns
+from host.db.database import Database
+from host.db.event_log import EventLog
+from host.db.request_log import RequestLog
+from host.events.handlers import EventHandlers
+from host.files.handlers import FileHandlers
+from host.files.service import ProjectFiles
+from host.processes.login_shell import user_environment, user_shell
+from host.processes.runner import ProcessRunner
+from host.projects.registry import ProjectRegistry
+from host.protocol.limits import MAX_FILE_THREADS
+from host.upkeep import keep_tidy, settle_unfinished
+
+
+class _Handlers(Protocol):
+    def register(self, table: RouteTable) -> None: ...
+
+
+class Features:
+    """Made within the event loop. Settled once, then registered and run, and closed at the end."""
+
+    def __init__(
+        self, settings: Settings, database: Database, registry: ProjectRegistry, log: RequestLog, publish: Publish
+    ) -> None:
+        self._log = log
+        self._runs = CommandRuns(database)
+        self._runner = ProcessRunner()
+        shell = user_shell(os.environ)
+        # Shells can take seconds to start; only the first command waits for it.
+        self._environment = asyncio.create_task(user_environment(os.environ, shell))
+        # Not the loop's own pool, which ``asyncio.run`` would wait for, also for a thread that hangs on a dead disk.
+        executor = ThreadPoolExecutor(MAX_FILE_THREADS, thread_name_prefix="files")
+        self._files = FileHandlers(ProjectFiles(executor=executor), registry)
+        commands = Commands(self._runner, self._runs, shell, self._environment)
+        self._handlers: Sequence[_Handlers] = (
+            self._files,
+            CommandHandlers(commands, registry),
+            EventHandlers(EventLog(database), registry),
+        )
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What people should know of the features, in sentences."""
+        known = self._environment.done() and not self._environment.cancelled()
+        return tuple(self._environment.result().warnings) if known else ()
+
+    async def settle(self) -> None:
+        """At start, before any request: what a crash cut off gets its end."""
+        await settle_unfinished(self._log, self._runs, self._files)
+
+    def register(self, table: RouteTable) -> None:
+        for handlers in self._handlers:
+            handlers.register(table)
+
+    def run(self) -> Sequence[Coroutine[Any, Any, None]]:
+        """What runs beside the link, until it is cancelled."""
+        return (keep_tidy(self._log, self._runs),)
+
+    async def close(self) -> None:
+        """End what the features started on this machine. No request runs any more."""
+        await self._runner.close()
+        self._environment.cancel()

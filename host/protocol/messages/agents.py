@@ -1,0 +1,321 @@
+"""agent_* messages, and what waits for the user's attention (docs/protocol.md, "Agent")."""
+
+from typing import Annotated, Any, ClassVar, Literal
+
+import msgspec
+from msgspec import UNSET, UnsetType
+from pydantic import Field, StringConstraints
+
+from host.protocol.limits import MAX_PAGE_ITEMS
+from host.protocol.messages.base import Event, Request, Response, WireModel
+
+AgentName = Literal["claude"]
+PermissionMode = Literal["default", "acceptEdits", "plan", "dontAsk", "auto", "bypassPermissions"]
+SessionState = Literal["idle", "running", "waiting", "queued"]
+SessionSource = Literal["pocketcoder", "terminal"]
+PromptKind = Literal["permission", "question", "plan"]
+Decision = Literal["allow", "allow_always", "deny"]
+Resolution = Literal["allow", "allow_always", "deny", "withdrawn", "interrupted"]
+DoneReason = Literal["completed", "cancelled", "failed", "interrupted"]
+AttentionKind = Literal["prompt", "done", "failed", "cleared"]
+
+# A lower-case UUIDv4, the agent's own id of the session.
+AgentSessionId = Annotated[
+    str, StringConstraints(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$")
+]
+ShortText = Annotated[str, Field(max_length=1000)]
+
+
+class TextBlock(WireModel):
+    type: Literal["text"]
+    text: str
+
+
+class ImageBlock(WireModel):
+    """``data`` is base64 of the image."""
+
+    type: Literal["image"]
+    media_type: Literal["image/png", "image/jpeg", "image/gif", "image/webp"]
+    data: str
+
+
+ContentBlock = Annotated[TextBlock | ImageBlock, Field(discriminator="type")]
+Content = str | list[ContentBlock]
+
+
+class AgentOptions(WireModel):
+    """They hold for the session until they are changed; what is absent stays as it was."""
+
+    model: ShortText | None = None
+    permission_mode: PermissionMode | None = None
+    allowed_tools: list[ShortText] | None = None
+    disallowed_tools: list[ShortText] | None = None
+    append_system_prompt: str | None = None
+    add_dirs: list[str] | None = None
+    max_turns: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    mcp_config: dict[str, Any] | None = None
+    fallback_model: ShortText | None = None
+
+
+class AgentCapabilities(Request):
+    wire_type: ClassVar[str] = "agent_capabilities"
+    agent: AgentName = "claude"
+
+
+class AgentCommand(msgspec.Struct, frozen=True, rename="camel"):
+    """A slash command."""
+
+    name: str
+    description: str
+    argument_hint: str | UnsetType = UNSET
+
+
+class AgentModel(msgspec.Struct, frozen=True, rename="camel"):
+    """``value`` is what ``options.model`` takes."""
+
+    value: str
+    display_name: str
+    description: str | UnsetType = UNSET
+
+
+class AgentCapabilitiesResponse(Response):
+    agent: str
+    version: str
+    commands: list[AgentCommand]
+    models: list[AgentModel]
+    permission_modes: list[str]
+
+
+class AgentSessionNew(Request):
+    wire_type: ClassVar[str] = "agent_session_new"
+    content: Content
+    agent: AgentName = "claude"
+    options: AgentOptions | None = None
+
+
+class AgentSessionNewResponse(Response):
+    agent_session_id: str
+    turn_id: str
+
+
+class AgentMessage(Request):
+    wire_type: ClassVar[str] = "agent_message"
+    agent_session_id: AgentSessionId
+    content: Content
+    options: AgentOptions | None = None
+
+
+class AgentMessageResponse(Response):
+    """``position`` is 0 for what runs at once; those that wait count from 1."""
+
+    turn_id: str
+    queued: bool
+    position: int
+
+
+class AgentSessionsList(Request):
+    """Last activity first. ``before``: the ``agent_session_id`` of the last session of the page before."""
+
+    wire_type: ClassVar[str] = "agent_sessions_list"
+    limit: Annotated[int, Field(ge=1, le=MAX_PAGE_ITEMS)] = 50
+    before: AgentSessionId | None = None
+
+
+class AgentSession(msgspec.Struct, frozen=True, rename="camel"):
+    agent_session_id: str
+    agent: str
+    title: str
+    created_at: str
+    last_activity_at: str
+    message_count: int
+    state: SessionState
+    source: SessionSource
+
+
+class AgentSessionsListResponse(Response):
+    sessions: list[AgentSession]
+    more: bool
+
+
+class AgentCancel(Request):
+    """Without ``turn_id`` the running turn is cancelled and the queue emptied; with a waiting turn's, that one goes."""
+
+    wire_type: ClassVar[str] = "agent_cancel"
+    agent_session_id: AgentSessionId
+    turn_id: ShortText | None = None
+
+
+class AgentCancelResponse(Response):
+    success: bool = True
+
+
+class AgentPromptResponse(Request):
+    """``answers`` maps a question's text to one answer or several."""
+
+    wire_type: ClassVar[str] = "agent_prompt_response"
+    agent_session_id: AgentSessionId
+    prompt_id: ShortText
+    decision: Decision
+    message: str | None = None
+    updated_input: dict[str, Any] | None = None
+    answers: dict[str, str | list[str]] | None = None
+    permission_mode: PermissionMode | None = None
+
+
+class AgentPromptResponseResponse(Response, kw_only=True):
+    """``applied``: whether this answer is the one that counts; ``decision`` is the one that stands."""
+
+    success: bool = True
+    applied: bool
+    decision: Resolution
+
+
+class AgentEvent(Event, tag_field="type", kw_only=True):
+    """What happened in a session; each kind is a class of its own, named by its ``type``.
+
+    Who makes one leaves the first four out: they are set when it is logged. ``seq`` and ``at`` are
+    absent in what is not logged. ``truncated``: strings were cut, so that the event is at most 256 KB.
+    """
+
+    wire_type: ClassVar[str] = "agent_event"
+    agent_session_id: str | UnsetType = UNSET
+    turn_id: str | UnsetType = UNSET
+    seq: int | UnsetType = UNSET
+    at: str | UnsetType = UNSET
+    truncated: bool | UnsetType = UNSET
+
+
+class UserSaid(AgentEvent, tag="user", kw_only=True):
+    """``content`` is JSON, as it was sent."""
+
+    content: msgspec.Raw
+
+
+class TurnBegan(AgentEvent, tag="init", kw_only=True):
+    model: str
+    tools: list[str]
+    permission_mode: str
+    cwd: str
+
+
+class TextDelta(AgentEvent, tag="text_delta", kw_only=True):
+    """A piece of a text that comes whole later. Never logged."""
+
+    text: str
+
+
+class Text(AgentEvent, tag="text", kw_only=True):
+    text: str
+
+
+class Thinking(AgentEvent, tag="thinking", kw_only=True):
+    text: str
+
+
+class ToolUse(AgentEvent, tag="tool_use", kw_only=True):
+    tool_use_id: str
+    name: str
+    input: Any
+    parent_tool_use_id: str | UnsetType = UNSET
+
+
+class FileCreated(AgentEvent, tag="file_create", kw_only=True):
+    """After the tool has run. ``patch``: hunks of ``{oldStart, oldLines, newStart, newLines, lines}``."""
+
+    tool_use_id: str
+    path: str
+    patch: Any = UNSET
+
+
+class FileEdited(AgentEvent, tag="file_edit", kw_only=True):
+    tool_use_id: str
+    path: str
+    patch: Any = UNSET
+
+
+class ToolResult(AgentEvent, tag="tool_result", kw_only=True):
+    """``content``: text, or a list of blocks. ``truncated`` is always there."""
+
+    tool_use_id: str
+    content: Any
+    is_error: bool
+    truncated: bool = False
+
+
+class PromptAsked(AgentEvent, tag="prompt", kw_only=True):
+    """The agent waits for an answer. ``suggestions``: what "always allow" would allow, as the agent says it."""
+
+    prompt_id: str
+    kind: PromptKind
+    tool: str | UnsetType = UNSET
+    input: Any = UNSET
+    questions: Any = UNSET
+    plan: str | UnsetType = UNSET
+    suggestions: Any = UNSET
+
+
+class PromptResolved(AgentEvent, tag="prompt_resolved", kw_only=True):
+    """``by``: the device that answered."""
+
+    prompt_id: str
+    decision: Resolution
+    by: str | UnsetType = UNSET
+
+
+class Queued(AgentEvent, tag="queued", kw_only=True):
+    position: int
+
+
+class Retry(AgentEvent, tag="retry", kw_only=True):
+    """The agent's API failed and it tries again by itself."""
+
+    attempt: int
+    delay_ms: int
+    reason: str
+
+
+class TurnError(AgentEvent, tag="error", kw_only=True):
+    code: str
+    message: str
+
+
+class TurnDone(AgentEvent, tag="done", kw_only=True):
+    """The end of every turn, exactly one. ``cost_usd``: in US dollars, as the agent counts."""
+
+    reason: DoneReason
+    duration_ms: int
+    cancelled: bool | UnsetType = UNSET
+    usage: Any = UNSET
+    cost_usd: float | UnsetType = UNSET
+
+
+class Attention(Event, kw_only=True):
+    """To all the user's clients, joined or not. ``cleared``: what waited does not wait any more."""
+
+    wire_type: ClassVar[str] = "attention"
+    session_id: str
+    agent_session_id: str
+    kind: AttentionKind
+    prompt_id: str | UnsetType = UNSET
+    title: str
+    at: str
+
+
+class AttentionList(Request):
+    wire_type: ClassVar[str] = "attention_list"
+
+
+class AttentionItem(msgspec.Struct, frozen=True, rename="camel"):
+    """A prompt that waits now. ``kind`` is the prompt's."""
+
+    session_id: str
+    agent_session_id: str
+    prompt_id: str
+    kind: PromptKind
+    title: str
+    at: str
+    tool: str | UnsetType = UNSET
+
+
+class AttentionListResponse(Response):
+    items: list[AttentionItem]
