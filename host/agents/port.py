@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Protocol, Self
 
 from host.protocol.messages.agents import AgentCapabilitiesResponse, AgentEvent, AgentOptions, Content, Decision
@@ -13,8 +14,9 @@ class TurnOrder:
     """One message to an agent, and how it is to be worked on.
 
     ``turn_id`` is a UUIDv4: an agent that was given the same one before does not run it twice.
-    ``is_first``: the session is begun with this turn. ``allowed``: rules of earlier "always allow" answers,
-    as ``PromptAnswer`` gave them.
+    ``is_first``: no turn of the session was completed yet, so the agent may not know it and has to make it then.
+    ``root``: the project's directory, which the agent works in. ``allowed``: rules of earlier "always allow"
+    answers, as ``Agent.rules_of`` gave them, the oldest first.
     """
 
     agent_session_id: str
@@ -28,7 +30,10 @@ class TurnOrder:
 
 @dataclass(frozen=True)
 class PromptAnswer:
-    """The user's answer to a prompt; the members are those of ``agent_prompt_response``."""
+    """The user's answer to a prompt; the members are those of ``agent_prompt_response``.
+
+    ``permission_mode`` has passed ``Agent.require_supported``.
+    """
 
     decision: Decision
     message: str | None = None
@@ -44,7 +49,7 @@ class Turn(Protocol):
         """What happens, as it happens; the last is exactly one ``TurnDone``.
 
         Besides the agent's own there are ``PromptAsked`` and, for what it does not ask any more,
-        ``PromptResolved`` ("withdrawn"). To be read once.
+        ``PromptResolved``: "withdrawn", or "interrupted" where the agent has ended. To be read once.
         """
         ...
 
@@ -56,7 +61,9 @@ class Turn(Protocol):
 
     async def __aenter__(self) -> Self: ...
 
-    async def __aexit__(self, *_: object) -> None: ...
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
 
 
 class Agent(Protocol):
@@ -68,10 +75,20 @@ class Agent(Protocol):
         """What the agent offers in that directory. Raises AgentUnavailable."""
         ...
 
-    async def start(self, order: TurnOrder) -> Turn:
-        """Begin a turn. Raises AgentUnavailable, or InvalidRequest for options it can't take."""
+    def require_supported(self, options: AgentOptions) -> None:
+        """Raises InvalidRequest for options it can't take, Unsupported for those this host does not allow.
+
+        ``add_dirs`` is not looked at: where they may lie is no matter of the agent.
+        """
         ...
 
-    def rules_of(self, suggestions: Any, prompt_input: Any, tool: str) -> Sequence[str]:
-        """What "always allow" allows from now on, as ``TurnOrder.allowed`` takes it."""
+    async def start(self, order: TurnOrder) -> Turn:
+        """Begin a turn, whose options ``require_supported`` took. Raises AgentUnavailable and ProjectRootGone."""
+        ...
+
+    def rules_of(self, suggestions: Any) -> Sequence[str]:
+        """What "always allow" allows from now on, as ``TurnOrder.allowed`` takes it.
+
+        ``suggestions`` are those of the ``PromptAsked``. Without any, "always allow" allows this once.
+        """
         ...

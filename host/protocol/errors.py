@@ -138,6 +138,12 @@ class SessionNotFound(ProtocolError):
     code = ErrorCode.SESSION_NOT_FOUND
 
 
+class AgentUnavailable(ProtocolError):
+    """The agent's program is not on this machine, or does not start."""
+
+    code = ErrorCode.AGENT_UNAVAILABLE
+
+
 class DaemonBusy(ProtocolError):
     code = ErrorCode.DAEMON_BUSY
 

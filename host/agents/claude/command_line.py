@@ -1,0 +1,84 @@
+"""The CLI's arguments for a turn. Pure."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import msgspec
+
+from host.agents.port import TurnOrder
+from host.protocol.errors import InvalidRequest, Unsupported
+from host.protocol.limits import KIB
+from host.protocol.messages.agents import AgentOptions
+
+# A process a turn, spoken with in lines of JSON: prompts can be answered, and nothing of a message is taken for an
+# option or is too long for one.
+STREAMED: Final = (
+    "--print",
+    "--input-format=stream-json",
+    "--output-format=stream-json",
+    "--verbose",
+    "--permission-prompt-tool=stdio",
+)
+# Of what is remembered the newest is passed on; an argument can't be longer than 128 KiB.
+_MAX_RULES_BYTES: Final = 100 * KIB
+
+
+def turn_arguments(order: TurnOrder, *, goes_on: bool) -> tuple[str, ...]:
+    """``goes_on``: with a session that is there; else it is made.
+
+    A value is always in one argument with its option, because some options take all that follows them.
+    """
+    session = "--resume" if goes_on else "--session-id"
+    return (
+        *STREAMED,
+        "--include-partial-messages",
+        "--replay-user-messages",
+        f"{session}={order.agent_session_id}",
+        *_options(order.options),
+        *_rules(order.allowed),
+    )
+
+
+def require_supported(options: AgentOptions) -> None:
+    """Raises InvalidRequest and Unsupported, see host.agents.port.Agent."""
+    if options.permission_mode == "bypassPermissions":
+        raise Unsupported(
+            "This host does not let an agent run without asking. Choose another permission mode, or allow what you "
+            "are asked about for good."
+        )
+    if options.mcp_config is not None:
+        raise Unsupported(
+            "This host does not take MCP servers from a phone. Add them on the machine with: claude mcp add"
+        )
+    for name, value in options.model_dump(by_alias=True, exclude_none=True).items():
+        texts = value if isinstance(value, list) else [value]
+        if any(isinstance(text, str) and ("\0" in text or not text.strip()) for text in texts):
+            raise InvalidRequest.of_field(f"options.{name}", "It is empty, or holds a zero byte.")
+
+
+def _options(options: AgentOptions) -> Iterator[str]:
+    single = {
+        "--model": options.model,
+        "--permission-mode": options.permission_mode,
+        "--append-system-prompt": options.append_system_prompt,
+        "--max-turns": options.max_turns,
+        "--fallback-model": options.fallback_model,
+    }
+    several = {
+        "--allowed-tools": options.allowed_tools,
+        "--disallowed-tools": options.disallowed_tools,
+        "--add-dir": options.add_dirs,
+    }
+    yield from (f"{name}={value}" for name, value in single.items() if value is not None)
+    yield from (f"{name}={value}" for name, values in several.items() for value in values or ())
+
+
+def _rules(allowed: Sequence[str]) -> Iterator[str]:
+    """As settings of this process alone: those of a directory that nobody has called trusted would be ignored."""
+    rules = list(dict.fromkeys(allowed))
+    while rules:
+        settings = msgspec.json.encode({"permissions": {"allow": rules}})
+        if len(settings) <= _MAX_RULES_BYTES:
+            yield f"--settings={settings.decode()}"
+            return
+        del rules[: len(rules) // 2 + 1]
