@@ -1,5 +1,6 @@
 """events_read: what a client missed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -17,14 +18,30 @@ class ProjectRoots(Protocol):
         ...
 
 
+class StreamSource(Protocol):
+    """What knows of events that are not in the log yet."""
+
+    async def prepare(self, stream: str, project_id: str) -> None:
+        """Bring them into the log. For a stream that is none of its own there is nothing to do.
+
+        Raises SessionNotFound for another project's stream.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class EventHandlers:
+    """``sources`` are asked before each read."""
+
     log: EventLog
     projects: ProjectRoots
+    sources: Sequence[StreamSource] = ()
 
     def register(self, table: RouteTable) -> None:
         table.add(EventsRead, self.read)
 
     async def read(self, request: EventsRead, context: RequestContext) -> EventsReadResponse:
         await self.projects.root_of(context.project_id)
+        for source in self.sources:
+            await source.prepare(request.stream, context.project_id)
         return await self.log.read(request.stream, context.project_id, after_seq=request.after_seq, limit=request.limit)

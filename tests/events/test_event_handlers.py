@@ -11,10 +11,11 @@ from host.core.clock import rfc3339
 from host.core.requests import RequestContext, RouteTable
 from host.db.command_runs import CommandRuns, RunEnd
 from host.db.database import Database
-from host.db.event_log import EventLog
-from host.events.handlers import EventHandlers
+from host.db.event_log import EventLog, NewEvent
+from host.events.handlers import EventHandlers, StreamSource
 from host.protocol.errors import InvalidRequest, ProjectNotFound, SessionNotFound
 from host.protocol.messages.base import encode_payload, parse_request
+from host.protocol.messages.commands import CommandOutput
 from tests.support.command_runs import Chunk
 
 NOW_S = 1_760_000_000.0
@@ -30,9 +31,9 @@ class TwoProjects:
 class Phone:
     """Sends payloads and reads answers as JSON."""
 
-    def __init__(self, log: EventLog) -> None:
+    def __init__(self, log: EventLog, *sources: StreamSource) -> None:
         self._table = RouteTable()
-        EventHandlers(log, TwoProjects()).register(self._table)
+        EventHandlers(log, TwoProjects(), sources).register(self._table)
 
     async def ask(self, *, project_id: str = "proj_1", **payload: Any) -> dict[str, Any]:
         route = self._table.find("events_read")
@@ -125,3 +126,30 @@ async def test_wrong_payloads_are_refused(phone: Phone, payload: dict[str, Any],
     with pytest.raises(InvalidRequest) as raised:
         await phone.ask(**payload)
     assert [error["field"] for error in raised.value.details["errors"]] == [field]
+
+
+class Latecomer:
+    """A source that knows of one more event each time it is asked."""
+
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
+        self.asked: list[tuple[str, str]] = []
+
+    async def prepare(self, stream: str, project_id: str) -> None:
+        self.asked.append((stream, project_id))
+        await self._log.open_stream(stream, project_id)
+        event = CommandOutput(request_id="r", seq=1, stdout_chunk="late")
+        await self._log.append(stream, [NewEvent("command_output", lambda seq, _: event)])
+
+
+async def test_what_a_source_knows_is_in_the_log_before_it_is_read(database: Database) -> None:
+    log = EventLog(database)
+    source = Latecomer(log)
+    phone = Phone(log, source)
+    page = await phone.ask(stream="agent:1")
+    assert [event["seq"] for event in page["events"]] == [1]
+    assert page["lastSeq"] == 1
+    assert source.asked == [("agent:1", "proj_1")]
+    with pytest.raises(ProjectNotFound):
+        await phone.ask(project_id="proj_3", stream="agent:1")
+    assert len(source.asked) == 1
