@@ -16,7 +16,7 @@ from msgspec import UNSET
 from host.auth.session import Session, SignedOut
 from host.auth.token_store import TokenStore
 from host.control_plane.server import serve
-from host.control_plane.statuses import HostCapabilities, ProjectStatus, RelayStatus, Status, User
+from host.control_plane.statuses import AgentStatus, HostCapabilities, ProjectStatus, RelayStatus, Status, User
 from host.core.clock import rfc3339
 from host.core.home import HostPaths, prepare_home
 from host.core.instance_lock import InstanceLock
@@ -41,6 +41,7 @@ from host.relay.router import RequestRouter
 logger = logging.getLogger(__name__)
 
 GRACE_S: Final = 30.0
+LAST_WORDS_S: Final = 1.0
 
 
 async def run_daemon(paths: HostPaths, settings: Settings, *, on_ready: Callable[[], None]) -> None:
@@ -102,6 +103,7 @@ class Daemon:
         )
         self._link = Link(self._session, outbox, self._registration, self._router.accept)
         registry.on_change(self._link.changed)
+        features.claude.on_new_version(self._link.changed)
 
     @classmethod
     async def assemble(cls, paths: HostPaths, settings: Settings, database: Database, warnings: list[str]) -> "Daemon":
@@ -147,6 +149,10 @@ class Daemon:
             async with asyncio.timeout(GRACE_S):
                 await run_together(self._finish(), self._wait_for_force())
         await self._router.cancel()
+        await self._features.interrupt()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORDS_S):
+                await self._outbox.flushed()
         for part in self._parts:
             part.cancel()
         await asyncio.gather(*self._parts, return_exceptions=True)
@@ -156,6 +162,7 @@ class Daemon:
 
     async def _finish(self) -> None:
         await self._router.finished()
+        await self._features.wind_down()
         await self._outbox.flushed()
 
     async def _wait_for_force(self) -> None:
@@ -166,7 +173,8 @@ class Daemon:
     async def status(self) -> Status:
         link = self._link.status
         user = self._user()
-        capabilities = find_capabilities(self._settings, self._warnings())
+        claude = self._features.claude.seen()
+        capabilities = find_capabilities(self._settings, self._warnings(), claude.version)
         return Status(
             version=self._facts.daemon_version,
             machine_key=self._facts.machine_key,
@@ -187,9 +195,20 @@ class Daemon:
             capabilities=HostCapabilities(
                 has_git=capabilities.has_git,
                 has_claude=capabilities.has_claude,
+                claude_version=claude.version or UNSET,
                 claude_store_found=capabilities.claude_store_found,
                 warnings=list(capabilities.warnings),
             ),
+            agents=[
+                AgentStatus(
+                    name="claude",
+                    version=claude.version or UNSET,
+                    signed_in=UNSET if claude.is_signed_in is None else claude.is_signed_in,
+                    problem=claude.problem or UNSET,
+                    running=self._features.agents.running_count,
+                    waiting=self._features.agents.waiting_count,
+                )
+            ],
             projects=await self.projects(),
         )
 
@@ -241,6 +260,8 @@ class Daemon:
             self._facts,
             token=token,
             label=self._label.read(),
-            capabilities=await asyncio.to_thread(find_capabilities, self._settings, self._warnings()),
+            capabilities=await asyncio.to_thread(
+                find_capabilities, self._settings, self._warnings(), self._features.claude.seen().version
+            ),
             projects=[registered(project, fs_seqs) for project in self._registry.all()],
         )

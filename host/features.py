@@ -9,11 +9,19 @@ from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
+from host.agents.claude.adapter import ClaudeAgent
+from host.agents.claude.launcher import Launcher
+from host.agents.claude.terminal_sessions import ClaudeTerminalSessions
+from host.agents.importing import TranscriptImport
+from host.agents.lookout import Lookout
+from host.agents.service import AgentService
 from host.commands.handlers import CommandHandlers
 from host.commands.service import Commands
 from host.core.publishing import Publish
 from host.core.requests import RouteTable
 from host.core.settings import Settings
+from host.db.agent_retention import AgentRetention
+from host.db.claude_project_dirs import ClaudeProjectDirs
 from host.db.command_runs import CommandRuns
 from host.db.database import Database
 from host.db.event_log import EventLog
@@ -48,10 +56,18 @@ class Features:
         executor = ThreadPoolExecutor(MAX_FILE_THREADS, thread_name_prefix="files")
         self._files = FileHandlers(ProjectFiles(executor=executor), registry)
         commands = Commands(self._runner, self._runs, shell, self._environment)
+        claude = ClaudeAgent(Launcher(self._runner, self._environment, settings.claude_path))
+        self.claude = Lookout(claude.status)
+        terminal = ClaudeTerminalSessions(self._environment, executor, ClaudeProjectDirs(database))
+        history = TranscriptImport(terminal, registry, database)
+        self.agents = AgentService(database, publish, registry, [claude], terminal, history)
+        registry.on_change(self.agents.projects_changed)
+        self._kept = (self._runs, AgentRetention(database), log)
         self._handlers: Sequence[_Handlers] = (
             self._files,
             CommandHandlers(commands, registry),
-            EventHandlers(EventLog(database), registry),
+            self.agents,
+            EventHandlers(EventLog(database), registry, [history]),
         )
 
     @property
@@ -63,6 +79,7 @@ class Features:
     async def settle(self) -> None:
         """At start, before any request: what a crash cut off gets its end."""
         await settle_unfinished(self._log, self._runs, self._files)
+        await self.agents.settle()
 
     def register(self, table: RouteTable) -> None:
         for handlers in self._handlers:
@@ -70,9 +87,18 @@ class Features:
 
     def run(self) -> Sequence[Coroutine[Any, Any, None]]:
         """What runs beside the link, until it is cancelled."""
-        return (keep_tidy(self._log, self._runs),)
+        return (keep_tidy(*self._kept), self.agents.run())
+
+    async def wind_down(self) -> None:
+        """Wait until nothing runs any more that can end by itself. Bounded by the caller."""
+        await self.agents.wind_down()
+
+    async def interrupt(self) -> None:
+        """End what was not waited for, and say so while there still is a link."""
+        await self.agents.close()
 
     async def close(self) -> None:
         """End what the features started on this machine. No request runs any more."""
+        await self.claude.close()
         await self._runner.close()
         self._environment.cancel()

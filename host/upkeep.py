@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from typing import Final
+from typing import Final, Protocol
 
 from host.core.memory import give_memory_back
 from host.db.command_runs import CommandRuns
@@ -15,6 +15,13 @@ _TRIM_INTERVAL_S: Final = 60.0
 _TRIMS_PER_PURGE: Final = 60
 # A disk that does not answer must not keep the daemon from starting.
 _CLEAN_UP_TIMEOUT_S: Final = 10.0
+
+
+class Kept(Protocol):
+    """What is kept for a while."""
+
+    async def purge(self) -> None:
+        """Drop what is too old or too much."""
 
 
 async def settle_unfinished(log: RequestLog, runs: CommandRuns, files: FileHandlers) -> None:
@@ -33,19 +40,19 @@ async def settle_unfinished(log: RequestLog, runs: CommandRuns, files: FileHandl
     await log.recover()
 
 
-async def keep_tidy(log: RequestLog, runs: CommandRuns) -> None:
+async def keep_tidy(*kept: Kept) -> None:
     """Drop what is too old, at once and every hour, and give free memory back, every minute. Runs for ever."""
     while True:
-        await _purge(log, runs)
+        for each in kept:
+            await _purge(each)
         for _ in range(_TRIMS_PER_PURGE):
             await asyncio.sleep(_TRIM_INTERVAL_S)
             give_memory_back()
 
 
-async def _purge(log: RequestLog, runs: CommandRuns) -> None:
+async def _purge(kept: Kept) -> None:
     try:
-        await runs.purge()
-        await log.purge()
+        await kept.purge()
     except Exception:
         # A full disk must not end the daemon; the next hour tries again.
-        logger.exception("Old requests and runs could not be dropped")
+        logger.exception("What is too old could not be dropped")

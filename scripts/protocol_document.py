@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 
 from host.protocol.catalog import CATALOG, RequestType
 from host.protocol.errors import ErrorCode
+from host.protocol.messages.agents import AgentEvent, Attention
 from host.protocol.messages.commands import CommandExit, CommandOutput
 from host.protocol.messages.system import DaemonStatus
 
@@ -22,8 +23,8 @@ DOCUMENT: Final = Path(__file__).resolve().parent.parent / "docs" / "protocol.md
 BEGIN: Final = "<!-- from the models: begin -->"
 END: Final = "<!-- from the models: end -->"
 
-_PLAIN: Final = {str: "string", int: "integer", float: "number", bool: "boolean", msgspec.Raw: "any"}
-_EVENTS: Final = (DaemonStatus, CommandOutput, CommandExit)
+_PLAIN: Final = {str: "string", int: "integer", float: "number", bool: "boolean", msgspec.Raw: "any", Any: "any"}
+_EVENTS: Final = (DaemonStatus, CommandOutput, CommandExit, Attention)
 # Members whose Python type is wider than what they hold: they are encoded before they are put in.
 _ENCODED: Final = {("FsReadResponse", "content"): "string", ("MachineInfo", "capabilities"): "Capabilities"}
 
@@ -33,6 +34,7 @@ def tables() -> str:
     shapes: dict[str, type] = {}
     requests = [_request_row(entry, shapes) for entry in CATALOG.values()]
     events = [f"| `{event.wire_type}` | {_members(event, shapes)} |" for event in _EVENTS]
+    agent_events = [_agent_event_row(kind, shapes) for kind in AgentEvent.__subclasses__()]
     written: dict[str, str] = {}
     while missing := [name for name in shapes if name not in written]:
         for name in missing:
@@ -48,6 +50,11 @@ def tables() -> str:
             "| event | payload |",
             "| --- | --- |",
             *events,
+            f"| `agent_event` | `type` string, {_members(AgentEvent, shapes)}, and those of its type |",
+            "",
+            "| `agent_event`'s `type` | further members |",
+            "| --- | --- |",
+            *agent_events,
             "",
             "| shape | members |",
             "| --- | --- |",
@@ -73,6 +80,12 @@ def _request_row(entry: RequestType, shapes: dict[str, type]) -> str:
     )
 
 
+def _agent_event_row(kind: type[AgentEvent], shapes: dict[str, type]) -> str:
+    common = set(_model_members(AgentEvent, {}))
+    own = [member for member in _model_members(kind, shapes) if member not in common]
+    return f"| `{kind.__struct_config__.tag}` | {', '.join(own) or 'none'} |"
+
+
 def _members(model: type, shapes: dict[str, type]) -> str:
     return ", ".join(_model_members(model, shapes)) or "none"
 
@@ -84,7 +97,8 @@ def _model_members(model: type, shapes: dict[str, type]) -> Iterator[str]:
     elif issubclass(model, msgspec.Struct):
         for field in msgspec.structs.fields(model):
             kind = _ENCODED.get((model.__name__, field.encode_name), field.type)
-            yield _member(field.encode_name, msgspec.UnsetType in get_args(field.type), kind, shapes, "")
+            is_optional = field.default is msgspec.UNSET
+            yield _member(field.encode_name, is_optional, kind, shapes, "")
 
 
 def _member(name: str, is_optional: bool, kind: Any, shapes: dict[str, type], bounds: str) -> str:

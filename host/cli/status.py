@@ -49,6 +49,7 @@ def _page(status: dict) -> str:  # type: ignore[type-arg]  # JSON; typing.Any wo
         rows.append(("", status["relay"]["lastError"]))
     if "nextTryAt" in status["relay"]:
         rows.append(("", f"Next try at {status['relay']['nextTryAt']}."))
+    rows += [("Agent", _agent(agent)) for agent in status["agents"]]
     if not status["projects"]:
         rows.append(("Projects", "none; add one with: pocketcoder add PATH"))
     width = max((len(project["name"]) for project in status["projects"]), default=0)
@@ -56,3 +57,16 @@ def _page(status: dict) -> str:  # type: ignore[type-arg]  # JSON; typing.Any wo
         rows.append(("" if number else "Projects", f"{project['name']:{width}}  {project['path']}"))
     rows += [("Warning", warning) for warning in status["capabilities"]["warnings"]]
     return "\n".join(f"{name:12} {text}" for name, text in rows)
+
+
+def _agent(agent: dict) -> str:  # type: ignore[type-arg]
+    if "version" not in agent:
+        return f"{agent['name']}: {agent.get('problem', 'not looked at yet')}"
+    parts = [f"{agent['name']} {agent['version']}"]
+    if "signedIn" in agent:
+        parts.append("signed in" if agent["signedIn"] else "not signed in")
+    if agent["running"]:
+        parts.append(f"{agent['running']} running")
+    if agent["waiting"]:
+        parts.append(f"{agent['waiting']} waiting for an answer")
+    return ", ".join(parts)

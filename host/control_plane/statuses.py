@@ -42,6 +42,20 @@ class HostCapabilities(msgspec.Struct, frozen=True, rename="camel", kw_only=True
     warnings: list[str]
 
 
+class AgentStatus(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """``version`` and ``signed_in`` are left out until they are known; ``problem`` is a sentence that says why not.
+
+    ``running``: how many turns run; ``waiting``: how many wait for an answer from somebody.
+    """
+
+    name: str
+    version: str | UnsetType = UNSET
+    signed_in: bool | UnsetType = UNSET
+    problem: str | UnsetType = UNSET
+    running: int
+    waiting: int
+
+
 class ProjectStatus(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     project_id: str
     name: str
@@ -72,6 +86,7 @@ class Status(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     user: User | UnsetType = UNSET
     relay: RelayStatus
     capabilities: HostCapabilities
+    agents: list[AgentStatus]
     projects: list[ProjectStatus]
 
 

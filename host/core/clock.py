@@ -1,7 +1,7 @@
 """Times on the wire: RFC 3339, UTC, milliseconds."""
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 
@@ -14,6 +14,11 @@ class Clock(Protocol):
 def rfc3339(epoch_s: float) -> str:
     """``2026-02-12T10:00:00.123Z``; truncated to the millisecond."""
     return datetime.fromtimestamp(epoch_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def milliseconds_between(earlier: str, later: str) -> int:
+    """Between two RFC 3339 times; never negative, also where the clock was set back."""
+    return max(0, (datetime.fromisoformat(later) - datetime.fromisoformat(earlier)) // timedelta(milliseconds=1))
 
 
 def now_rfc3339() -> str:

@@ -1,5 +1,6 @@
 """How a wire type finds its handler: one explicit table, typed in and typed out."""
 
+import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
@@ -16,18 +17,46 @@ class Emit(Protocol):
         """
 
 
+ResponseT = TypeVar("ResponseT", bound=Response)
+EffectT = TypeVar("EffectT")
+
+
+class Commit(Protocol):
+    async def __call__(
+        self, job: Callable[[sqlite3.Connection], tuple[ResponseT, EffectT]]
+    ) -> tuple[ResponseT, EffectT]:
+        """Run a database job whose response is the request's answer, and return what it returned.
+
+        What the job changed and the answer become durable together, so that the outcome is never
+        unknown. Whatever the handler does afterwards, this is the answer. What the job raises is raised here, and
+        nothing was changed. For requests that change something; at most once.
+        """
+        ...
+
+
 def _emit_nothing(event: Event, *, after_answer: bool = False) -> None:
     raise NotImplementedError("This request streams nothing.")
 
 
+async def _commit_nothing(
+    job: Callable[[sqlite3.Connection], tuple[ResponseT, EffectT]],
+) -> tuple[ResponseT, EffectT]:
+    raise NotImplementedError("This request changes nothing.")
+
+
 @dataclass(frozen=True)
 class RequestContext:
-    """What a handler may know of the request besides its payload. ``project_id`` is not yet looked up."""
+    """What a handler may know of the request besides its payload. ``project_id`` is not yet looked up.
+
+    ``device`` is the name of the device that asks, None where it has none.
+    """
 
     project_id: str
     request_id: str
     user_id: str
+    device: str | None = None
     emit: Emit = field(default=_emit_nothing, compare=False)
+    commit: Commit = field(default=_commit_nothing, compare=False)
 
 
 RequestT = TypeVar("RequestT", bound=Request)

@@ -4,13 +4,12 @@ import sqlite3
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
 from functools import partial
 from typing import Literal, Protocol
 
 from msgspec import UNSET, UnsetType
 
-from host.core.clock import Clock, rfc3339
+from host.core.clock import Clock, milliseconds_between, rfc3339
 from host.db.command_history import delete_run, get_run, list_runs, runs_to_delete
 from host.db.database import Database
 from host.db.event_log import NewEvent, append, last_event_at, open_stream
@@ -178,11 +177,6 @@ def _interrupt_unfinished(connection: sqlite3.Connection, now: str) -> int:
         "SELECT stream_id, request_id, started_at FROM command_runs WHERE ended_at IS NULL"
     ).fetchall()
     for stream_id, request_id, started_at in unfinished:
-        lived_ms = _between_ms(started_at, last_event_at(connection, stream_id) or started_at)
+        lived_ms = milliseconds_between(started_at, last_event_at(connection, stream_id) or started_at)
         _finish(connection, request_id, RunEnd("interrupted", None, None, duration_ms=lived_ms), now)
     return len(unfinished)
-
-
-def _between_ms(earlier: str, later: str) -> int:
-    # A clock that was set back makes no negative duration.
-    return max(0, (datetime.fromisoformat(later) - datetime.fromisoformat(earlier)) // timedelta(milliseconds=1))

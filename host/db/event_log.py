@@ -7,6 +7,7 @@ functions of a connection are for jobs that change more than the log; ``EventLog
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -96,6 +97,17 @@ def append(connection: sqlite3.Connection, stream_id: int, events: Sequence[NewE
     return made
 
 
+def trim_to(connection: sqlite3.Connection, stream_id: int, oldest_kept: str, keep_bytes: int) -> None:
+    """Delete what was logged before that time, RFC 3339 UTC, and the oldest of more than ``keep_bytes`` of payloads."""
+    (newest_too_old,) = connection.execute(
+        "SELECT max(seq) FROM events WHERE stream_id = ? AND at < ?", (stream_id, oldest_kept)
+    ).fetchone()
+    newest_too_much = _newest_beyond(connection, stream_id, keep_bytes)
+    floor_seq = max(newest_too_old or 0, newest_too_much) + 1
+    if floor_seq > 1:
+        _trim(connection, stream_id, floor_seq)
+
+
 def last_event_at(connection: sqlite3.Connection, stream_id: int) -> str | None:
     """When the newest event was logged, RFC 3339 UTC; None where there is none."""
     row = connection.execute(
@@ -120,6 +132,19 @@ def _read(
         floor_seq=floor_seq,
         more=more,
     )
+
+
+def _newest_beyond(connection: sqlite3.Connection, stream_id: int, keep_bytes: int) -> int:
+    """The last event before the newest ones that hold ``keep_bytes`` together; 0 when there is none."""
+    sizes = connection.execute(
+        "SELECT seq, length(payload) FROM events WHERE stream_id = ? ORDER BY seq DESC", (stream_id,)
+    )
+    with closing(sizes):
+        for seq, size_bytes in sizes:
+            keep_bytes -= size_bytes
+            if keep_bytes < 0:
+                return int(seq)
+    return 0
 
 
 def _trim(connection: sqlite3.Connection, stream_id: int, floor_seq: int) -> None:

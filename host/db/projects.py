@@ -28,6 +28,10 @@ def all_projects(connection: sqlite3.Connection) -> list[Project]:
     return [project_from_row(row) for row in connection.execute(f"{SELECT_PROJECTS} ORDER BY created_at, project_id")]
 
 
+def is_registered(connection: sqlite3.Connection, project_id: str) -> bool:
+    return connection.execute("SELECT 1 FROM projects WHERE project_id = ?", (project_id,)).fetchone() is not None
+
+
 def insert_project(connection: sqlite3.Connection, project: Project) -> None:
     """Raises sqlite3.IntegrityError if the id or the path is taken."""
     connection.execute(

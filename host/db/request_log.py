@@ -3,8 +3,9 @@
 import hashlib
 import sqlite3
 import time
+from collections.abc import Callable
 from dataclasses import astuple, dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -12,6 +13,8 @@ from host.core.clock import Clock
 from host.db.database import Database
 from host.protocol.errors import InvalidRequest, OutcomeUnknown
 from host.protocol.limits import REMEMBERED_REQUESTS_MAX, REMEMBERED_REQUESTS_S
+
+T = TypeVar("T")
 
 _FINISHED_PER_PURGE: Final = 500
 # A command's id is taken as long as its run is kept.
@@ -121,15 +124,26 @@ class RequestLog:
 
     async def finish(self, user_id: str, request_id: str, answer: bytes) -> None:
         """Remember the answer of a running request. Raises LookupError if none runs under that id."""
+        await self.finish_with(user_id, request_id, lambda _: (answer, None))
+
+    async def finish_with(
+        self, user_id: str, request_id: str, change: Callable[[sqlite3.Connection], tuple[bytes, T]]
+    ) -> T:
+        """Remember the answer that ``change`` returns first, together with all that it changes; returns the second.
+
+        What ``change`` raises is raised here, and the request runs on. Raises LookupError if none runs under that id.
+        """
         self._finished += 1
         purges = self._finished % self._finished_per_purge == 0
 
-        def job(connection: sqlite3.Connection) -> None:
+        def job(connection: sqlite3.Connection) -> T:
+            answer, result = change(connection)
             _finish(connection, user_id, request_id, answer, self._clock())
             if purges:
                 self._purge(connection)
+            return result
 
-        await self._database.write(job)
+        return await self._database.write(job)
 
     async def forget(self, user_id: str, request_id: str) -> None:
         """A running request was refused before any effect: its id is free again. An ended one stays."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from host.protocol.messages import auth, commands, events, files, system
+from host.protocol.messages import agents, auth, commands, events, files, system
 from host.protocol.messages.base import Event, Request, Response
 
 Peer = Literal["client", "daemon", "anyone"]
@@ -74,6 +74,13 @@ _ALL: Final = (
     ),
     RequestType(commands.CommandCancel, commands.CommandCancelResponse, "client", "daemon"),
     RequestType(commands.CommandRunsList, commands.CommandRunsListResponse, "client", "daemon"),
+    RequestType(agents.AgentCapabilities, agents.AgentCapabilitiesResponse, "client", "daemon"),
+    RequestType(agents.AgentSessionNew, agents.AgentSessionNewResponse, "client", "daemon", changes=True),
+    RequestType(agents.AgentMessage, agents.AgentMessageResponse, "client", "daemon", changes=True),
+    RequestType(agents.AgentSessionsList, agents.AgentSessionsListResponse, "client", "daemon"),
+    RequestType(agents.AgentCancel, agents.AgentCancelResponse, "client", "daemon", changes=True),
+    RequestType(agents.AgentPromptResponse, agents.AgentPromptResponseResponse, "client", "daemon", changes=True),
+    RequestType(agents.AttentionList, agents.AttentionListResponse, "client", "daemon"),
     RequestType(events.EventsRead, events.EventsReadResponse, "client", "daemon"),
 )
 CATALOG: Final[Mapping[str, RequestType]] = {entry.name: entry for entry in _ALL}

@@ -71,6 +71,16 @@ OUTPUT_PREVIEW_CHARS: Final = 200
 KEPT_RUNS_MAX: Final = 10_000
 KEPT_RUNS_S: Final = 7 * 24 * 3600
 
+# Agents
+MAX_CONTENT_BYTES: Final = 10 * MIB
+MAX_CONTENT_BLOCKS: Final = 1000
+MAX_QUEUED_TURNS: Final = 50
+# On the machine; each is a process of 200 MB.
+MAX_TURNS_AT_ONCE: Final = 8
+MAX_LOGGED_EVENT_BYTES: Final = 256 * KIB
+KEPT_AGENT_EVENTS_S: Final = 30 * 24 * 3600
+KEPT_AGENT_EVENTS_BYTES: Final = 50 * MIB
+
 # Pages of what is kept
 MAX_PAGE_ITEMS: Final = 1000
 MAX_PAGE_BYTES: Final = 4 * MIB

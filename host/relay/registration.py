@@ -23,17 +23,23 @@ class MachineFacts:
     features: tuple[str, ...]
 
 
-def find_capabilities(settings: Settings, warnings: tuple[str, ...] = ()) -> Capabilities:
-    """Look for git, the agent and its session store on this machine. Starts no process."""
+def find_capabilities(
+    settings: Settings, warnings: tuple[str, ...] = (), claude_version: str | None = None
+) -> Capabilities:
+    """Look for git, the agent and its session store on this machine. Starts no process.
+
+    ``claude_version`` is known where the agent was asked; it may lie where only the user's login shell finds it.
+    """
     has_git = shutil.which("git") is not None
     claude = settings.claude_path or shutil.which("claude")
-    has_claude = claude is not None and shutil.which(claude) is not None
+    has_claude = claude_version is not None or (claude is not None and shutil.which(claude) is not None)
     missing = []
     if not has_git:
         missing.append("git was not found. Install it to see and make changes from the phone.")
     return Capabilities(
         has_git=has_git,
         has_claude=has_claude,
+        claude_version=claude_version,
         claude_store_found=os.path.isdir(os.path.expanduser("~/.claude/projects")),
         # They may name long paths, and must not keep the machine from registering.
         warnings=tuple(_cut(warning) for warning in (*missing, *warnings)[:MAX_WARNINGS]),

@@ -5,6 +5,7 @@ and its answer goes out on whatever connection there is then.
 """
 
 import asyncio
+import dataclasses
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Protocol
@@ -19,7 +20,6 @@ from host.protocol.catalog import needs_project
 from host.protocol.envelope import Envelope, decode_envelope, encode_envelope
 from host.protocol.errors import (
     DaemonBusy,
-    FileAccessFailed,
     FileTooLarge,
     InvalidRequest,
     OutcomeUnknown,
@@ -35,6 +35,7 @@ from host.protocol.limits import (
     MAX_PATH_BYTES,
 )
 from host.protocol.messages.base import Event, Request, encode_payload, parse_request
+from host.relay.committing import AnswerCommit, not_recorded
 from host.relay.running_request import Answers, RunningRequest
 
 logger = logging.getLogger(__name__)
@@ -153,17 +154,18 @@ class RequestRouter:
     async def _run(self, running: RunningRequest, request: Envelope, route: Route, body: Request) -> Envelope:
         """The terminal message, whatever happens; without ids and addresses."""
         try:
-            return await self._call(running, self._user_id(), request, route, body)
+            return await self._call(route, body, self._context(running, self._user_id(), request))
         except ProtocolError as exc:
             return _failure(exc)
         except Exception:
             logger.exception("A request of type %s failed", request.type)
             return Envelope("error", error=unforeseen())
 
-    async def _call(
-        self, running: RunningRequest, user_id: str, request: Envelope, route: Route, body: Request
-    ) -> Envelope:
-        context = RequestContext(request.session_id or "", request.request_id or "", user_id, running.emit)
+    def _context(self, running: RunningRequest, user_id: str, request: Envelope) -> RequestContext:
+        device = request.from_.device if request.from_ else None
+        return RequestContext(request.session_id or "", request.request_id or "", user_id, device, running.emit)
+
+    async def _call(self, route: Route, body: Request, context: RequestContext) -> Envelope:
         response = await route.handler(body, context)
         wire_type = response.wire_type if isinstance(response, Event) else route.kind.response_type
         answer = Envelope(wire_type, payload=encode_payload(response))
@@ -200,7 +202,7 @@ class RequestRouter:
             return _failure(exc)
         except DatabaseError as exc:
             logger.error("A request could not be written down. %s", exc.message)
-            return _failure(_not_recorded())
+            return _failure(not_recorded())
         except Exception:
             logger.exception("A request could not be written down")
             return Envelope("error", error=unforeseen())
@@ -212,16 +214,21 @@ class RequestRouter:
     async def _change(
         self, running: RunningRequest, key: tuple[str, str], request: Envelope, route: Route, body: Request
     ) -> Envelope:
+        commit = AnswerCommit(self._log, *key, route.kind.response_type)
+        context = dataclasses.replace(self._context(running, key[0], request), commit=commit)
         try:
-            answer = await self._call(running, key[0], request, route, body)
+            answer = await self._call(route, body, context)
         except ProtocolError as exc:
             answer = _failure(exc)
-            if not exc.is_outcome:
+            if not exc.is_outcome and commit.answer is None:
                 await self._stored(self._log.forget(*key))
                 return answer
         except Exception:
             logger.exception("A request of type %s failed", request.type)
             answer = _failure(OutcomeUnknown())
+        if commit.answer is not None:
+            # It was stored with the effect, and stands whatever happened since.
+            return commit.answer
         await self._stored(self._log.finish(*key, encode_envelope(answer)))
         return answer
 
@@ -245,10 +252,3 @@ def _path_in(body: Request) -> str | None:
     path = getattr(body, "path", None)
     # A longer one will be refused, and is not worth writing down.
     return path if isinstance(path, str) and len(path) <= MAX_PATH_BYTES else None
-
-
-def _not_recorded() -> ProtocolError:
-    return FileAccessFailed(
-        "The host could not write the request down, so it was not carried out. Is the host's disk full?",
-        reason="noSpace",
-    )

@@ -5,7 +5,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from host.control_plane.statuses import HostCapabilities, ProjectStatus, RelayStatus, Status
+from host.control_plane.statuses import AgentStatus, HostCapabilities, ProjectStatus, RelayStatus, Status
 from host.protocol.errors import InvalidRequest, ProjectNesting, ProjectNotFound
 
 PROJECT = ProjectStatus(project_id="proj_1", name="app", path="/src/app", watcher_running=True, last_fs_seq=7)
@@ -29,6 +29,7 @@ class RecordingDaemon:
             logged_in=False,
             relay=RelayStatus(url="wss://relay.example", state="disconnected", connected=False),
             capabilities=HostCapabilities(has_git=True, has_claude=False, claude_store_found=False, warnings=[]),
+            agents=[AgentStatus(name="claude", version="1.0", signed_in=True, running=1, waiting=0)],
             projects=[PROJECT],
         )
 

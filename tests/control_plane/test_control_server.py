@@ -38,6 +38,7 @@ async def test_status_has_the_contracts_members_and_leaves_unknown_ones_out(serv
             "lastHeartbeatAt": None,
         },
         "capabilities": {"hasGit": True, "hasClaude": False, "claudeStoreFound": False, "warnings": []},
+        "agents": [{"name": "claude", "version": "1.0", "signedIn": True, "running": 1, "waiting": 0}],
         "projects": [
             {"projectId": "proj_1", "name": "app", "path": "/src/app", "watcherRunning": True, "lastFsSeq": 7}
         ],

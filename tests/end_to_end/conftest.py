@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from relay_stub.client import RelayClient
+from tests.end_to_end.chat import AgentServed, Chat, chat_on
 from tests.end_to_end.served import Phone, Served
+from tests.support.messages_api import MessagesApi
 from tests.support.processes import Bench, bench_in
 
 
@@ -26,3 +28,22 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 async def phone(served: Served) -> AsyncIterator[Phone]:
     async with RelayClient.sign_in(served.relay.url, "ada") as client:
         yield Phone(client, served.project_id)
+
+
+@pytest.fixture(scope="module")
+def agent_served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AgentServed]:
+    with bench_in(tmp_path_factory.mktemp("agent")) as bench:
+        yield AgentServed(bench)
+
+
+@pytest.fixture
+async def api(agent_served: AgentServed) -> AsyncIterator[MessagesApi]:
+    """What the agents of ``agent_served`` ask."""
+    async with MessagesApi.serve(agent_served.api_port) as api:
+        yield api
+
+
+@pytest.fixture
+async def chat(agent_served: AgentServed, api: MessagesApi) -> AsyncIterator[Chat]:
+    async with chat_on(agent_served) as chat:
+        yield chat

@@ -10,12 +10,12 @@ from tests.support.processes import Bench
 
 
 class Served:
-    """A project on a machine that is connected to a relay."""
+    """A project on a machine that is connected to a relay. ``variables`` are in the machine's environment."""
 
-    def __init__(self, bench: Bench) -> None:
+    def __init__(self, bench: Bench, **variables: str) -> None:
         self.root = bench.project()
         self.relay = bench.relay()
-        self.machine = bench.machine()
+        self.machine = bench.machine(**variables)
         self.machine.login(self.relay.url)
         self.project_id = self.machine.add(self.root)
         self.daemon_pid = self.machine.start()

@@ -78,3 +78,70 @@ CREATE TABLE command_runs (
     CHECK ((ended_at IS NULL) = (reason IS NULL))
 );
 CREATE INDEX command_runs_by_end ON command_runs (ended_at);
+
+-- A session with an agent, and its stream. options: JSON, what the next turn has unless its message says otherwise.
+-- is_begun: 1 once a turn was completed; from then on the agent's own store must hold the session.
+CREATE TABLE agent_sessions (
+    stream_id        INTEGER PRIMARY KEY REFERENCES streams (stream_id) ON DELETE CASCADE,
+    agent_session_id TEXT NOT NULL UNIQUE,
+    agent            TEXT NOT NULL,
+    source           TEXT NOT NULL CHECK (source IN ('pocketcoder', 'terminal')),
+    title            TEXT NOT NULL,
+    options          TEXT NOT NULL DEFAULT '{}',
+    is_begun         INTEGER NOT NULL DEFAULT 0,
+    message_count    INTEGER NOT NULL DEFAULT 0,
+    created_at       TEXT NOT NULL,
+    last_activity_at TEXT NOT NULL
+);
+
+-- A message to an agent; place: the order in which they were accepted. content, options: JSON, NULL once it is done.
+CREATE TABLE agent_turns (
+    place      INTEGER PRIMARY KEY AUTOINCREMENT,
+    stream_id  INTEGER NOT NULL REFERENCES agent_sessions (stream_id) ON DELETE CASCADE,
+    turn_id    TEXT NOT NULL UNIQUE,
+    state      TEXT NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'running', 'done')),
+    content    BLOB,
+    options    TEXT,
+    started_at TEXT,
+    ended_at   TEXT,
+    CHECK ((state = 'done') = (ended_at IS NOT NULL)),
+    CHECK ((state = 'done') = (content IS NULL))
+);
+CREATE INDEX agent_turns_by_session ON agent_turns (stream_id, state);
+-- One process a session at a time.
+CREATE UNIQUE INDEX agent_turns_running ON agent_turns (stream_id) WHERE state = 'running';
+CREATE INDEX agent_turns_by_end ON agent_turns (ended_at);
+
+-- What an agent asked. decision: how it was resolved, NULL while it waits.
+CREATE TABLE agent_prompts (
+    stream_id INTEGER NOT NULL REFERENCES agent_sessions (stream_id) ON DELETE CASCADE,
+    prompt_id TEXT NOT NULL,
+    turn_id   TEXT NOT NULL REFERENCES agent_turns (turn_id) ON DELETE CASCADE,
+    kind      TEXT NOT NULL,
+    tool      TEXT,
+    asked_at  TEXT NOT NULL,
+    decision  TEXT,
+    PRIMARY KEY (stream_id, prompt_id)
+);
+CREATE INDEX agent_prompts_by_turn ON agent_prompts (turn_id);
+CREATE INDEX agent_prompts_waiting ON agent_prompts (asked_at) WHERE decision IS NULL;
+
+-- What "always allow" allows in a project, in the agent's own words; the last one added has the highest rowid.
+CREATE TABLE agent_rules (
+    project_id TEXT NOT NULL REFERENCES projects (project_id) ON DELETE CASCADE,
+    agent      TEXT NOT NULL,
+    rule       TEXT NOT NULL,
+    UNIQUE (project_id, agent, rule)
+);
+
+-- How far a session's transcript was read into its stream. position: JSON of the agent's own making.
+CREATE TABLE agent_imports (
+    stream_id INTEGER PRIMARY KEY REFERENCES streams (stream_id) ON DELETE CASCADE,
+    position  BLOB NOT NULL
+);
+
+-- What is known of the transcripts in a directory of Claude Code's store. directory: raw bytes. transcripts: JSON.
+CREATE TABLE claude_project_dirs (
+    directory   BLOB PRIMARY KEY,
+    transcripts BLOB NOT NULL
+);

@@ -1,0 +1,79 @@
+"""Cancelling: the running turn, the whole queue, or one that waits."""
+
+import pytest
+
+from tests.agents.agent_rig import AgentRig
+
+
+async def test_without_a_turn_the_running_one_ends_and_the_queue_is_empty(rig: AgentRig) -> None:
+    session, first = await rig.begin("hold", "say never")
+    waiting = [(await rig.send(session, "say never"))["turnId"] for _ in range(3)]
+    await rig.told_of("init", turnId=first)
+    assert await rig.ask("agent_cancel", agentSessionId=session) == {"success": True}
+    for turn in (first, *waiting):
+        done = await rig.done(turn)
+        assert (done["reason"], done["cancelled"]) == ("cancelled", True)
+
+    assert len(rig.agent.orders) == 1
+    assert len(rig.events("done")) == 4
+    assert rig.attention() == []
+    assert rig.agent.turns[0].is_left
+
+
+async def test_a_waiting_turn_is_taken_out_and_the_others_run(rig: AgentRig) -> None:
+    session, first = await rig.begin("wait go")
+    out, stays = [(await rig.send(session, f"say {name}"))["turnId"] for name in ("out", "stays")]
+    await rig.ask("agent_cancel", agentSessionId=session, turnId=out)
+    assert (await rig.done(out))["reason"] == "cancelled"
+    rig.agent.gate("go").set()
+    assert (await rig.done(first))["reason"] == "completed"
+    assert (await rig.done(stays))["reason"] == "completed"
+
+    assert [order.turn_id for order in rig.agent.orders] == [first, stays]
+
+
+async def test_the_running_turn_may_be_named_and_the_queue_goes_on(rig: AgentRig) -> None:
+    session, first = await rig.begin("hold")
+    second = (await rig.send(session, "say second"))["turnId"]
+    await rig.told_of("init", turnId=first)
+    await rig.ask("agent_cancel", agentSessionId=session, turnId=first)
+
+    assert (await rig.done(first))["reason"] == "cancelled"
+    assert (await rig.done(second))["reason"] == "completed"
+
+
+async def test_what_has_ended_stays_as_it_is(rig: AgentRig) -> None:
+    session, turn = await rig.begin("say hello")
+    await rig.done(turn)
+    for payload in ({}, {"turnId": turn}):
+        assert await rig.ask("agent_cancel", agentSessionId=session, **payload) == {"success": True}
+
+    assert len(rig.events("done")) == 1
+
+
+async def test_what_never_was_is_not_found(rig: AgentRig) -> None:
+    session, turn = await rig.begin("say hello")
+    await rig.done(turn)
+    for payload in (
+        {"agentSessionId": "00000000-0000-4000-8000-000000000000"},
+        {"agentSessionId": session, "turnId": "never"},
+    ):
+        assert (await rig.refusal("agent_cancel", **payload))["code"] == "SESSION_NOT_FOUND"
+
+
+async def test_a_turn_is_cancelled_as_soon_as_it_is_begun(rig: AgentRig) -> None:
+    session, turn = await rig.begin("hold")
+    await rig.ask("agent_cancel", agentSessionId=session)
+
+    assert (await rig.done(turn))["reason"] == "cancelled"
+
+
+async def test_an_agent_that_does_not_hear_is_left_all_the_same(rig: AgentRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("host.agents.running_turn.CANCEL_LIMIT_S", 0.05)
+    session, turn = await rig.begin("deaf", "say deaf", "hold")
+    await rig.told_of("text", text="deaf")
+    await rig.ask("agent_cancel", agentSessionId=session)
+
+    assert (await rig.done(turn))["reason"] == "cancelled"
+    assert rig.agent.turns[0].is_left
+    assert [event["type"] for event in await rig.log(session)] == ["user", "init", "text", "done"]
