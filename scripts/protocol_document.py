@@ -17,6 +17,7 @@ from host.protocol.catalog import CATALOG, RequestType
 from host.protocol.errors import ErrorCode
 from host.protocol.messages.agents import AgentEvent, Attention
 from host.protocol.messages.commands import CommandExit, CommandOutput
+from host.protocol.messages.git import GitProgress
 from host.protocol.messages.system import DaemonStatus
 
 DOCUMENT: Final = Path(__file__).resolve().parent.parent / "docs" / "protocol.md"
@@ -24,9 +25,13 @@ BEGIN: Final = "<!-- from the models: begin -->"
 END: Final = "<!-- from the models: end -->"
 
 _PLAIN: Final = {str: "string", int: "integer", float: "number", bool: "boolean", msgspec.Raw: "any", Any: "any"}
-_EVENTS: Final = (DaemonStatus, CommandOutput, CommandExit, Attention)
+_EVENTS: Final = (DaemonStatus, CommandOutput, CommandExit, GitProgress, Attention)
 # Members whose Python type is wider than what they hold: they are encoded before they are put in.
-_ENCODED: Final = {("FsReadResponse", "content"): "string", ("MachineInfo", "capabilities"): "Capabilities"}
+_ENCODED: Final = {
+    ("FsReadResponse", "content"): "string",
+    ("GitFileBaseResponse", "content"): "string",
+    ("MachineInfo", "capabilities"): "Capabilities",
+}
 
 
 def tables() -> str:

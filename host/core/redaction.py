@@ -25,6 +25,17 @@ _PATTERNS: Final = (
 )
 
 
+# In a URL, whatever comes before the host: tokens are often given as the name.
+_URL_CREDENTIALS: Final = re.compile(
+    r"""\b(?:(https?://)[^\s/"'<>]+@|([a-z][a-z0-9+.-]{0,20}://[^\s/"'<>:@]*:)[^\s/"'<>]+@)""", re.IGNORECASE
+)
+
+
+def without_url_credentials(text: str) -> str:
+    """The text, with what lets one in taken out of its URLs: passwords, and from ``http`` ones the names, too."""
+    return _URL_CREDENTIALS.sub(lambda found: f"{found[1] or found[2]}{REDACTED}@", text)
+
+
 class Redactor:
     """Knows the last 64 secrets it was told."""
 
@@ -42,4 +53,4 @@ class Redactor:
             text = text.replace(secret, REDACTED)
         for pattern, replacement in _PATTERNS:
             text = pattern.sub(replacement, text)
-        return text
+        return without_url_credentials(text)

@@ -6,11 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final
 
-from host.files.content import encode_content, read_up_to
+from host.files.content import read_up_to
 from host.files.etags import StatEtags, content_etag, small_content
 from host.files.times import modified_at
 from host.paths.door import Door, OpenFile
 from host.paths.relative import RelativePath
+from host.protocol.content import encode_content
 from host.protocol.errors import FileTooLarge
 from host.protocol.limits import MAX_READ_BYTES, MIB
 from host.protocol.messages.files import FsReadResponse

@@ -10,7 +10,6 @@ from typing import TypeVar
 
 from msgspec import UNSET
 
-from host.files.content import decode_content
 from host.files.creating import create_directory
 from host.files.deleting import delete
 from host.files.listing import Listing, list_directory
@@ -20,6 +19,7 @@ from host.files.temporary import remove_temporary
 from host.files.writing import FileWriter, IfMatch
 from host.paths.door import Door, OpenBeneath
 from host.paths.relative import parse_path
+from host.protocol.content import decode_content
 from host.protocol.messages.files import Encoding, FsReadResponse, FsWriteResponse
 
 Result = TypeVar("Result")

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from host.protocol.messages import agents, auth, commands, events, files, system
+from host.protocol.messages import agents, auth, commands, events, files, git, system
 from host.protocol.messages.base import Event, Request, Response
 
 Peer = Literal["client", "daemon", "anyone"]
@@ -64,6 +64,20 @@ _ALL: Final = (
     RequestType(files.FsCreateDir, files.FsDone, "client", "daemon", changes=True),
     RequestType(files.FsMove, files.FsDone, "client", "daemon", changes=True),
     RequestType(files.FsDelete, files.FsDone, "client", "daemon", changes=True),
+    RequestType(git.GitStatus, git.GitStatusResponse, "client", "daemon"),
+    RequestType(git.GitBranches, git.GitBranchesResponse, "client", "daemon"),
+    RequestType(git.GitFileBase, git.GitFileBaseResponse, "client", "daemon"),
+    RequestType(git.GitDiff, git.GitDiffResponse, "client", "daemon"),
+    RequestType(git.GitLog, git.GitLogResponse, "client", "daemon"),
+    RequestType(git.GitStage, git.GitDone, "client", "daemon", changes=True),
+    RequestType(git.GitUnstage, git.GitDone, "client", "daemon", changes=True),
+    RequestType(git.GitDiscard, git.GitDone, "client", "daemon", changes=True),
+    RequestType(git.GitCommit, git.GitCommitResponse, "client", "daemon", changes=True),
+    RequestType(git.GitBranchCreate, git.GitBranchCreateResponse, "client", "daemon", changes=True),
+    RequestType(git.GitCheckout, git.GitCheckoutResponse, "client", "daemon", changes=True),
+    RequestType(git.GitPush, git.GitPushResponse, "client", "daemon", changes=True),
+    RequestType(git.GitFetch, git.GitSynced, "client", "daemon", changes=True),
+    RequestType(git.GitPull, git.GitSynced, "client", "daemon", changes=True),
     RequestType(
         commands.CommandExec,
         commands.CommandExit,

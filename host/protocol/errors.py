@@ -128,6 +128,28 @@ class DeletedInPart(FileAccessFailed):
     is_outcome = True
 
 
+class GitNotInitialized(ProtocolError):
+    code = ErrorCode.GIT_NOT_INITIALIZED
+
+
+class GitFailed(ProtocolError):
+    """Git refused or broke off. ``details``: ``stderr``, its last 4 KiB, and ``exitCode``, None if it was ended."""
+
+    code = ErrorCode.GIT_FAILED
+
+
+class GitChangeFailed(GitFailed):
+    """The same of a git that was to change something, and may have done so in part."""
+
+    is_outcome = True
+
+
+class UnmergedResult(Conflict):
+    """What was pulled is in conflict with what was here; git stopped in the middle. ``details.paths`` says where."""
+
+    is_outcome = True
+
+
 class ProjectNesting(ProtocolError):
     code = ErrorCode.PROJECT_NESTING
 

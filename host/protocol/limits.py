@@ -81,6 +81,19 @@ MAX_LOGGED_EVENT_BYTES: Final = 256 * KIB
 KEPT_AGENT_EVENTS_S: Final = 30 * 24 * 3600
 KEPT_AGENT_EVENTS_BYTES: Final = 50 * MIB
 
+# Git
+MAX_REF_CHARS: Final = 1024
+MAX_GIT_PATHS: Final = 10_000
+MAX_STATUS_PATHS: Final = 10_000
+MAX_COMMIT_MESSAGE_CHARS: Final = 1 * MIB
+MAX_DIFF_CONTEXT_LINES: Final = 100_000
+# Of git's own text; as JSON it may be six times that.
+MAX_DIFF_BYTES: Final = 4 * MIB
+MAX_DIFF_FILES: Final = 10_000
+# Of messages; a page of more of them is shorter.
+MAX_LOG_BYTES: Final = 4 * MIB
+MAX_GIT_STDERR_BYTES: Final = 4 * KIB
+
 # Pages of what is kept
 MAX_PAGE_ITEMS: Final = 1000
 MAX_PAGE_BYTES: Final = 4 * MIB

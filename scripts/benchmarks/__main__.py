@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import uvloop
 
-from scripts.benchmarks import agent, cold_start, commands, files, link, memory, writing
+from scripts.benchmarks import agent, cold_start, commands, files, git, link, memory, writing
 from scripts.benchmarks.measure import Effort, Figure, Report
 from scripts.benchmarks.processes import BenchmarkFailed
 
@@ -20,6 +20,7 @@ _SUBJECTS: Final[dict[str, Callable[[Effort], Coroutine[Any, Any, Report]]]] = {
     "writing": writing.measure,
     "commands": commands.measure,
     "agent": agent.measure,
+    "git": git.measure,
     "start": cold_start.measure,
     "memory": memory.measure,
 }

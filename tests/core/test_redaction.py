@@ -1,6 +1,6 @@
 import pytest
 
-from host.core.redaction import REDACTED, Redactor
+from host.core.redaction import REDACTED, Redactor, without_url_credentials
 
 JWT = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJ1XzEifQ.c2lnbmF0dXJl-_"
 SECRET = "Zq3-vN_81xPl0aTT"
@@ -73,3 +73,27 @@ def test_the_latest_secrets_are_remembered_and_the_oldest_forgotten() -> None:
         redactor.add(f"secret-{number:03}")
 
     assert redactor.clean("secret-000 secret-001 secret-064") == f"secret-000 {REDACTED} {REDACTED}"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"https://ada:{SECRET}@example.com/x.git",
+        f"HTTP://{SECRET}@127.0.0.1:80/",
+        f"fatal: unable to access 'https://{SECRET}:x-oauth-basic@example.com/': no route",
+        f"https://ada:with@{SECRET}@example.com",
+        f"ssh://git:{SECRET}@example.com/x.git",
+    ],
+)
+def test_what_lets_one_in_is_taken_out_of_urls(url: str) -> None:
+    for cleaned in (without_url_credentials(url), Redactor().clean(url)):
+        assert SECRET not in cleaned
+        assert REDACTED in cleaned
+        assert "example.com" in cleaned or "127.0.0.1:80" in cleaned
+
+
+@pytest.mark.parametrize(
+    "url", ["ssh://git@example.com/x", "git@example.com:x", "https://example.com/a@b", "http://[::1]:80/x", "a: b@c"]
+)
+def test_a_url_that_lets_nobody_in_stays(url: str) -> None:
+    assert without_url_credentials(url) == url

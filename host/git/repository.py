@@ -1,0 +1,167 @@
+"""The repository that a project's root lies in."""
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from stat import S_ISDIR
+from threading import Lock
+from typing import Final
+
+from host.git.configuration import Configuration, judge, parse_configuration
+from host.git.finished import Finished
+from host.git.paths import unescaped_path
+from host.git.reader import MAX_OUTPUT_BYTES, Reader
+from host.paths.door import Door
+from host.paths.relative import ROOT, RelativePath, shown
+from host.protocol.errors import GitFailed, GitNotInitialized
+from host.protocol.limits import MAX_PROJECTS
+
+_FACTS: Final = ("--show-toplevel", "--absolute-git-dir", "--git-common-dir", "--show-prefix")
+_Mark = tuple[int, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """``root`` is the project's, ``top`` the working tree's; ``prefix`` leads to it from there.
+
+    ``prefix`` is empty or ends in ``/``. ``git_dir`` is this working tree's own, ``common_dir`` what all working trees
+    of the repository share. ``identity`` is another one once anything of this has changed.
+    """
+
+    root: Path
+    top: Path
+    prefix: bytes
+    git_dir: Path
+    common_dir: Path
+    configuration: Configuration
+    identity: tuple[_Mark, ...]
+
+    def run(self, git: Reader, *arguments: str | bytes, max_bytes: int = MAX_OUTPUT_BYTES) -> Finished:
+        """Run git, as a read, in the project's root."""
+        return git.run(self.root, *arguments, settings=self.configuration.overrides, max_bytes=max_bytes)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the project is all of the working tree."""
+        return not self.prefix
+
+    def has(self, git: Reader, revision: str | bytes) -> bool:
+        """Whether ``revision`` names an object."""
+        return self.run(git, "rev-parse", "--verify", "--quiet", "--end-of-options", revision).is_success
+
+    def pathspecs(self, git: Reader, path: RelativePath) -> tuple[str | bytes, ...]:
+        """What to give to git behind ``--`` so that it keeps to ``path``, and always to the project."""
+        if path == ROOT:
+            return () if self.is_whole else (".",)
+        return (self.find_path(git, path),)
+
+    def find_path(self, git: Reader, path: RelativePath) -> bytes:
+        """The name, from the project's root, by which git knows what the wire calls ``path``."""
+        literal, other = b"/".join(path.parts), unescaped_path(path)
+        if other is None or self.run(git, "ls-files", "-z", "--cached", "--others", "--", literal).output():
+            return literal
+        return other
+
+
+class Repositories:
+    """Finds repositories, and keeps what it found as long as nothing of it has changed."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._known: dict[Path, Repository] = {}
+
+    def find(self, git: Reader, root: Path) -> Repository:
+        """The repository around a project's ``root``, a real path. Touches the file system.
+
+        Raises ProjectRootGone, GitNotInitialized where there is none, and GitFailed, which says why, for one that git
+        refuses, or that has no working tree here.
+        """
+        with self._lock:
+            known = self._known.get(root)
+        if known is not None and known.identity == _identity(known.root, known.top, known.git_dir, known.common_dir):
+            return known
+        with Door(root):
+            pass
+        found = _find(git, root)
+        with self._lock:
+            self._known.pop(root, None)
+            if found.configuration.is_settled:
+                self._known[root] = found
+            # Projects that were removed; they are found again if not.
+            while len(self._known) > MAX_PROJECTS:
+                del self._known[next(iter(self._known))]
+        return found
+
+
+def _find(git: Reader, root: Path) -> Repository:
+    top, git_dir, common_dir, prefix = _facts(git, root)
+    places = (root, Path(os.fsdecode(top)), root / os.fsdecode(git_dir), root / os.fsdecode(common_dir))
+    # Before the configuration is read: a change in between makes another identity.
+    identity = _identity(*places)
+    listing = git.run(root, "config", "--list", "--show-scope", "-z").output()
+    return Repository(root, places[1], prefix, places[2], places[3], judge(parse_configuration(listing)), identity)
+
+
+def _facts(git: Reader, root: Path) -> list[bytes]:
+    answer = git.run(root, "rev-parse", *_FACTS)
+    if not answer.is_success:
+        raise _refusal(answer, root)
+    lines = answer.stdout.split(b"\n")[:-1]
+    if len(lines) != len(_FACTS):
+        # A directory's name holds a newline.
+        lines = [git.run(root, "rev-parse", fact).output()[:-1] for fact in _FACTS]
+    top, _, _, prefix = lines
+    if not _is_same(root, Path(os.fsdecode(top + b"/" + prefix))):
+        raise answer.failure(
+            f"The repository's working tree is {shown(os.fsdecode(top))}, where this project does not lie. "
+            "Correct core.worktree in its configuration, or add that directory as a project."
+        )
+    return lines
+
+
+def _refusal(answer: Finished, root: Path) -> GitNotInitialized | GitFailed:
+    name = shown(str(root))
+    if answer.says(b"dubious ownership"):
+        return answer.failure(
+            f"git refuses the repository around {name} because it belongs to another user. If you trust it, run the "
+            "command in the details on the machine, as the user that the daemon runs as."
+        )
+    if answer.says(b"cannot use bare repository") or answer.says(b"must be run in a work tree"):
+        return answer.failure(
+            f"{name} lies in a bare repository, or in a repository's own directory, where there are no files to work "
+            "on. Add a working tree of it as a project."
+        )
+    if answer.says(b"not a git repository"):
+        return GitNotInitialized(f"{name} is not in a git repository. Run git init there to begin one.")
+    return answer.failure()
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    with suppress(OSError):
+        return os.path.samefile(one, other)
+    return False
+
+
+def _identity(root: Path, top: Path, git_dir: Path, common_dir: Path) -> tuple[_Mark, ...]:
+    marks = [_mark(directory / ".git") for directory in _up_to(root, top)]
+    marks += [_mark(common_dir / "config"), _mark(git_dir / "config.worktree"), _mark(git_dir)]
+    return tuple(marks)
+
+
+def _up_to(root: Path, top: Path) -> Iterator[Path]:
+    for directory in (root, *root.parents):
+        yield directory
+        if directory == top:
+            return
+
+
+def _mark(path: Path) -> _Mark:
+    """Tells a directory from another one, and a file from what it was before."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    same = (status.st_dev, status.st_ino)
+    return same if S_ISDIR(status.st_mode) else (*same, status.st_mtime_ns, status.st_size)
