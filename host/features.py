@@ -7,7 +7,7 @@ import asyncio
 import os
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from host.agents.claude.adapter import ClaudeAgent
 from host.agents.claude.launcher import Launcher
@@ -29,11 +29,19 @@ from host.db.request_log import RequestLog
 from host.events.handlers import EventHandlers
 from host.files.handlers import FileHandlers
 from host.files.service import ProjectFiles
+from host.git.changing import Changes
+from host.git.handlers import GitReadHandlers
+from host.git.reads import GitReads
+from host.git.repository import Repositories
+from host.git.runner import Git
+from host.git.write_handlers import GitWriteHandlers
 from host.processes.login_shell import user_environment, user_shell
 from host.processes.runner import ProcessRunner
 from host.projects.registry import ProjectRegistry
 from host.protocol.limits import MAX_FILE_THREADS
 from host.upkeep import keep_tidy, settle_unfinished
+
+T = TypeVar("T")
 
 
 class _Handlers(Protocol):
@@ -63,9 +71,13 @@ class Features:
         self.agents = AgentService(database, publish, registry, [claude], terminal, history)
         registry.on_change(self.agents.projects_changed)
         self._kept = (self._runs, AgentRetention(database), log)
+        self._git = GitReads(Git(self._runner, self._environment), Repositories())
+        self._git_warnings = asyncio.create_task(self._git.warnings())
         self._handlers: Sequence[_Handlers] = (
             self._files,
             CommandHandlers(commands, registry),
+            GitReadHandlers(self._git, registry),
+            GitWriteHandlers(Changes(self._git.git, self._git.repositories), registry),
             self.agents,
             EventHandlers(EventLog(database), registry, [history]),
         )
@@ -73,8 +85,8 @@ class Features:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What people should know of the features, in sentences."""
-        known = self._environment.done() and not self._environment.cancelled()
-        return tuple(self._environment.result().warnings) if known else ()
+        environment = _known(self._environment)
+        return (*(environment.warnings if environment else ()), *(_known(self._git_warnings) or ()))
 
     async def settle(self) -> None:
         """At start, before any request: what a crash cut off gets its end."""
@@ -87,7 +99,7 @@ class Features:
 
     def run(self) -> Sequence[Coroutine[Any, Any, None]]:
         """What runs beside the link, until it is cancelled."""
-        return (keep_tidy(*self._kept), self.agents.run())
+        return (keep_tidy(*self._kept), self._git.keep_tidy(), self.agents.run())
 
     async def wind_down(self) -> None:
         """Wait until nothing runs any more that can end by itself. Bounded by the caller."""
@@ -101,4 +113,11 @@ class Features:
         """End what the features started on this machine. No request runs any more."""
         await self.claude.close()
         await self._runner.close()
+        self._git_warnings.cancel()
+        self._git.close()
         self._environment.cancel()
+
+
+def _known(task: "asyncio.Task[T]") -> T | None:
+    """What it found out, once it has."""
+    return task.result() if task.done() and not task.cancelled() else None
