@@ -60,6 +60,12 @@ MAX_LIST_ENTRIES: Final = 10_000
 MAX_LIST_DEPTH: Final = 20
 MAX_PATH_BYTES: Final = 4096
 
+# Change events
+CHANGES_QUIET_S: Final = 0.25
+CHANGES_LATEST_S: Final = 2.0
+MAX_BATCH_CHANGES: Final = 500
+GIT_CHANGED_INTERVAL_S: Final = 1.0
+
 # Commands; the first for each project
 MAX_RUNS_AT_ONCE: Final = 8
 COMMAND_TIMEOUT_MIN_MS: Final = 100

@@ -1,0 +1,243 @@
+"""One project's watch, from its begin over every trouble to its end. Runs in a watching thread."""
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final, Protocol
+
+from host.watch import problems
+from host.watch.crawl import DirectoryWatches
+from host.watch.mailbox import Letter, Mailbox, Signal
+from host.watch.port import STARTING, Change, WatchState
+from host.watch.root import OpenRoot, RootUnusable, opened_root, root_rules
+from host.watch.tree import Tree
+
+logger = logging.getLogger(__name__)
+
+# Of one project, some 150 bytes each.
+MAX_ENTRIES: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """In seconds: when something is looked at although nothing was told of it."""
+
+    # The root, after something in it was made or removed: it may be gone, too.
+    root_s: float = 1.0
+    # The root, when it is gone. What it lay in is watched besides.
+    gone_s: float = 30.0
+    # What could not be read, or was too large.
+    refused_s: float = 60.0
+    # All files, where not all of them are told of: so often at most …
+    poll_s: float = 10.0
+    # … and for so large a part of the time.
+    poll_share: float = 0.02
+
+
+class Watches(DirectoryWatches, Protocol):
+    @property
+    def tells_all(self) -> bool:
+        """Whether every write is told of, or that something was lost."""
+
+    def try_again(self) -> None:
+        """What the system refused may be possible now."""
+
+
+class Companion(Protocol):
+    """What is watched beside a project's own files: what its root lies in, its repository."""
+
+    def begin(self) -> None:
+        """Watch from now on, as far as it is possible; what is watched already stays so."""
+
+    def end(self) -> None:
+        """Watch nothing."""
+
+
+class Project:
+    """To be given a turn when it ``is_busy`` and at ``due_s``, a time of ``clock``.
+
+    ``file_system`` is the type of one that others change too, without telling this machine.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        mailbox: Mailbox,
+        watches: Watches,
+        companions: Callable[["Project"], tuple[Companion, ...]],
+        *,
+        file_system: str | None,
+        timing: Timing,
+        max_entries: int = MAX_ENTRIES,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.root = root
+        self._mailbox = mailbox
+        self._watches = watches
+        self.companions = companions(self)
+        self._shared = problems.shared(root, file_system) if file_system else None
+        self._timing = timing
+        self._max_entries = max_entries
+        self._clock = clock
+        self._tree: Tree | None = None
+        self._identity = (0, 0)
+        self._look_begun_s: float | None = None
+        self._look_due_s = -math.inf
+        self._turn_due_s = math.inf
+        self._state = STARTING
+        self._letters: list[Letter] = []
+
+    @property
+    def tree(self) -> Tree | None:
+        """None while there is nothing to watch."""
+        return self._tree
+
+    @property
+    def is_busy(self) -> bool:
+        return self._tree is not None and self._tree.is_pending
+
+    @property
+    def due_s(self) -> float:
+        return min(self._look_due_s, self._turn_due_s)
+
+    def turn(self, until_s: float) -> None:
+        """Work until that time, and deliver what was seen."""
+        self._turn_due_s = math.inf
+        try:
+            with opened_root(self.root) as root:
+                tree = self._tree_of(root)
+                if self._clock() >= self._look_due_s:
+                    self._look_again(tree)
+                self._work(tree, root, until_s)
+        except RootUnusable as exc:
+            self._fail(exc.problem, self._timing.gone_s if exc.is_gone else self._timing.refused_s)
+        self._deliver()
+
+    def fail_unforeseen(self) -> None:
+        """After a turn that raised."""
+        self._fail(problems.unforeseen(self.root), self._timing.refused_s)
+        self._deliver()
+
+    def take_turn(self, in_s: float = 0.0) -> None:
+        """Be due then, at the latest."""
+        self._turn_due_s = min(self._turn_due_s, self._clock() + in_s)
+
+    def doubt_root(self) -> None:
+        """Something in the root was made or removed; the root itself may be next, which is not always told."""
+        self.take_turn(self._timing.root_s)
+
+    def look_soon(self) -> None:
+        """Look at all files: what happened lately may not have been told."""
+        if self._tree is not None:
+            self._look_due_s = -math.inf
+
+    def rules_changed(self) -> None:
+        """Other names may be ignored now, in all of the project."""
+        if self._tree is not None:
+            self._tree.look_again()
+
+    def git_changed(self) -> None:
+        if Signal.GIT_CHANGED not in self._letters:
+            self._letters.append(Signal.GIT_CHANGED)
+        self.take_turn()
+
+    def lost(self) -> None:
+        """The system dropped some of what it had to tell."""
+        if self._tree is not None:
+            logger.warning("Too much changed at once below %s: it is read anew.", self.root)
+            self._tree.look_again(is_muted=True)
+            self.take_turn()
+
+    def root_ended(self) -> None:
+        """The root was removed or unmounted; there may be another one by now."""
+        self.end()
+        self.take_turn()
+
+    def end(self) -> None:
+        """Watch nothing until the next turn."""
+        for companion in self.companions:
+            companion.end()
+        if self._tree is not None:
+            self._tree.close()
+            self._tree = None
+
+    def _tree_of(self, root: OpenRoot) -> Tree:
+        if self._tree is not None and self._identity != root.identity:
+            self.end()
+        if self._tree is None:
+            self._identity = root.identity
+            self._look_due_s = -math.inf
+            is_stamped = self._shared is not None or not self._watches.tells_all
+            self._tree = Tree(self._watches, partial(root_rules, self.root), self._tell, is_stamped=is_stamped)
+        return self._tree
+
+    def _tell(self, change: Change) -> None:
+        self._letters.append(change)
+
+    def _look_again(self, tree: Tree, *, is_muted: bool = False) -> None:
+        self._look_begun_s = self._clock()
+        self._look_due_s = math.inf
+        self._watches.try_again()
+        for companion in self.companions:
+            companion.begin()
+        tree.crawl.refusal = None
+        tree.look_again(is_muted=is_muted or tree.is_muted)
+
+    def _work(self, tree: Tree, root: OpenRoot, until_s: float) -> None:
+        try:
+            tree.work(root.descriptor, until_s, self._clock)
+        except OSError as exc:
+            raise RootUnusable(problems.root_refused(self.root, exc), is_gone=False) from exc
+        if tree.size > self._max_entries:
+            raise RootUnusable(problems.too_large(self.root, self._max_entries), is_gone=False)
+        if not tree.is_pending:
+            self._settle(tree)
+
+    def _settle(self, tree: Tree) -> None:
+        """All that was told of is known now."""
+        refusal = tree.crawl.refusal
+        if refusal and not tree.crawl.is_stamped:
+            # From now on files are compared with what they were, which has to be found out first.
+            tree.crawl.is_stamped = True
+            self._look_again(tree, is_muted=True)
+            return
+        problem = refusal or self._shared
+        if self._look_begun_s is not None:
+            tree.crawl.is_stamped = problem is not None or not self._watches.tells_all
+            self._plan_next_look(self._clock() - self._look_begun_s, is_needed=tree.crawl.is_stamped)
+        is_lost = tree.is_muted
+        tree.unmute()
+        self._tell_state(WatchState(is_running=True, problem=problem))
+        if is_lost:
+            self._letters.append(Signal.LOST)
+
+    def _plan_next_look(self, took_s: float, *, is_needed: bool) -> None:
+        self._look_begun_s = None
+        if is_needed:
+            self._look_due_s = self._clock() + max(self._timing.poll_s, took_s / self._timing.poll_share)
+
+    def _fail(self, problem: str, retry_s: float) -> None:
+        self.end()
+        for companion in self.companions:
+            companion.begin()
+        self._look_due_s = self._clock() + retry_s
+        if self._tell_state(WatchState(is_running=False, problem=problem)):
+            logger.warning("%s", problem)
+            self._letters.append(Signal.LOST)
+
+    def _deliver(self) -> None:
+        if self._letters:
+            self._mailbox.put(self._letters)
+            self._letters = []
+
+    def _tell_state(self, state: WatchState) -> bool:
+        """Returns whether it is another one than before."""
+        if state == self._state:
+            return False
+        self._state = state
+        self._letters.append(state)
+        return True
