@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import uvloop
 
-from scripts.benchmarks import agent, cold_start, commands, files, git, link, memory, writing
+from scripts.benchmarks import agent, cold_start, commands, files, git, link, memory, watching, writing
 from scripts.benchmarks.measure import Effort, Figure, Report
 from scripts.benchmarks.processes import BenchmarkFailed
 
@@ -21,6 +21,7 @@ _SUBJECTS: Final[dict[str, Callable[[Effort], Coroutine[Any, Any, Report]]]] = {
     "commands": commands.measure,
     "agent": agent.measure,
     "git": git.measure,
+    "watching": watching.measure,
     "start": cold_start.measure,
     "memory": memory.measure,
 }
@@ -34,7 +35,7 @@ _MIN_OPEN_FILES: Final = 4096
 def main() -> int:
     parser = argparse.ArgumentParser(prog="./scripts/bench", description="How fast it is, as ratios to floors.")
     parser.add_argument("--only", choices=_SUBJECTS, help="one subject")
-    parser.add_argument("--quick", action="store_true", help="fewer rounds: under 30 seconds, and less exact")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds: about a minute, and less exact")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     if sys.platform != "linux":

@@ -51,9 +51,6 @@ class _OneProject:
     async def root_of(self, project_id: str) -> Path:
         return self._root
 
-    async def last_fs_seq(self, project_id: str) -> int:
-        return 0
-
 
 async def measure(effort: Effort) -> Report:
     # As the daemon does at its start.
@@ -76,7 +73,7 @@ async def measure(effort: Effort) -> Report:
 
 
 async def _list(directory: Path, through_the_chain: Work, effort: Effort) -> list[Figure]:
-    handlers = FileHandlers(ProjectFiles(), _OneProject(directory))
+    handlers = FileHandlers(ProjectFiles(), _OneProject(directory), lambda _: 0)
 
     async def service() -> bytes:
         return _frame(await handlers.list(FsList(path=""), _CONTEXT), "fs_list_response")
@@ -95,7 +92,7 @@ async def _list(directory: Path, through_the_chain: Work, effort: Effort) -> lis
 
 
 async def _read(file: Path, through_the_chain: Work, effort: Effort) -> list[Figure]:
-    handlers = FileHandlers(ProjectFiles(), _OneProject(file.parent))
+    handlers = FileHandlers(ProjectFiles(), _OneProject(file.parent), lambda _: 0)
 
     async def service() -> bytes:
         return _frame(await handlers.read(FsRead(path=file.name), _CONTEXT), "fs_read_response")
