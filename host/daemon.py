@@ -25,12 +25,13 @@ from host.core.requests import RouteTable
 from host.core.settings import Settings
 from host.core.tasks import TaskSet, run_together
 from host.db.database import Database
+from host.db.projects import Project
 from host.db.request_log import RequestLog
 from host.features import Features
 from host.projects.identity import MachineLabel, machine_key
 from host.projects.registry import ProjectRegistry
 from host.protocol.errors import InvalidRequest
-from host.protocol.messages.system import DaemonRegister
+from host.protocol.messages.system import DaemonRegister, RegisteredProject
 from host.relay.connection_state import State
 from host.relay.link import Link
 from host.relay.outbox import Outbox
@@ -104,6 +105,7 @@ class Daemon:
         self._link = Link(self._session, outbox, self._registration, self._router.accept)
         registry.on_change(self._link.changed)
         features.claude.on_new_version(self._link.changed)
+        features.watching.on_change(self._link.changed)
 
     @classmethod
     async def assemble(cls, paths: HostPaths, settings: Settings, database: Database, warnings: list[str]) -> "Daemon":
@@ -129,7 +131,7 @@ class Daemon:
         """Start what runs beside the control plane."""
         for warning in self._start_warnings:
             logger.warning("%s", warning)
-        self._parts = [asyncio.create_task(part) for part in (self._link.run(), *self._features.run())]
+        self._parts = [asyncio.create_task(part) for part in (*self._features.run(), self._link.run())]
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(number, self._signalled)
         logger.info("PocketCoder %s started (process %d)", self._facts.daemon_version, os.getpid())
@@ -230,16 +232,23 @@ class Daemon:
         self._link.try_now()
 
     async def projects(self) -> list[ProjectStatus]:
-        fs_seqs = await self._registry.fs_seqs()
-        return [ProjectStatus.of(project, fs_seqs) for project in self._registry.all()]
+        return [self._status_of(project) for project in self._registry.all()]
 
     async def add_project(self, path: str, name: str | None, *, force: bool) -> ProjectStatus:
         if not os.path.isabs(path):
             raise InvalidRequest.of_field("path", "It must be absolute.")
-        return ProjectStatus.of(await self._registry.add(Path(path), name, force=force), await self._registry.fs_seqs())
+        return self._status_of(await self._registry.add(Path(path), name, force=force))
 
     async def remove_project(self, project_id: str) -> None:
         await self._registry.remove(project_id)
+
+    def _status_of(self, project: Project) -> ProjectStatus:
+        watch = self._features.watching.status_of(project.project_id)
+        return ProjectStatus.of(project, watcher_running=watch.is_running, last_fs_seq=watch.last_seq)
+
+    def _registered(self, project: Project) -> RegisteredProject:
+        watch = self._features.watching.status_of(project.project_id)
+        return registered(project, watcher_running=watch.is_running, last_fs_seq=watch.last_seq)
 
     def _warnings(self) -> tuple[str, ...]:
         return (*self._start_warnings, *self._store.warnings, *self._features.warnings)
@@ -255,7 +264,6 @@ class Daemon:
         self.stop(force=self._stopping.is_set())
 
     async def _registration(self, token: str) -> DaemonRegister:
-        fs_seqs = await self._registry.fs_seqs()
         return build_registration(
             self._facts,
             token=token,
@@ -263,5 +271,5 @@ class Daemon:
             capabilities=await asyncio.to_thread(
                 find_capabilities, self._settings, self._warnings(), self._features.claude.seen().version
             ),
-            projects=[registered(project, fs_seqs) for project in self._registry.all()],
+            projects=[self._registered(project) for project in self._registry.all()],
         )

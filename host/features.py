@@ -40,6 +40,8 @@ from host.processes.runner import ProcessRunner
 from host.projects.registry import ProjectRegistry
 from host.protocol.limits import MAX_FILE_THREADS
 from host.upkeep import keep_tidy, settle_unfinished
+from host.watch.service import Watching
+from host.watch.watchers import open_watcher
 
 T = TypeVar("T")
 
@@ -62,7 +64,8 @@ class Features:
         self._environment = asyncio.create_task(user_environment(os.environ, shell))
         # Not the loop's own pool, which ``asyncio.run`` would wait for, also for a thread that hangs on a dead disk.
         executor = ThreadPoolExecutor(MAX_FILE_THREADS, thread_name_prefix="files")
-        self._files = FileHandlers(ProjectFiles(executor=executor), registry)
+        self.watching = Watching(open_watcher(), registry, database, publish)
+        self._files = FileHandlers(ProjectFiles(executor=executor), registry, self.watching.seq_for_listing)
         commands = Commands(self._runner, self._runs, shell, self._environment)
         claude = ClaudeAgent(Launcher(self._runner, self._environment, settings.claude_path))
         self.claude = Lookout(claude.status)
@@ -86,12 +89,17 @@ class Features:
     def warnings(self) -> tuple[str, ...]:
         """What people should know of the features, in sentences."""
         environment = _known(self._environment)
-        return (*(environment.warnings if environment else ()), *(_known(self._git_warnings) or ()))
+        return (
+            *(environment.warnings if environment else ()),
+            *(_known(self._git_warnings) or ()),
+            *self.watching.warnings,
+        )
 
     async def settle(self) -> None:
         """At start, before any request: what a crash cut off gets its end."""
         await settle_unfinished(self._log, self._runs, self._files)
         await self.agents.settle()
+        await self.watching.settle()
 
     def register(self, table: RouteTable) -> None:
         for handlers in self._handlers:
@@ -99,7 +107,7 @@ class Features:
 
     def run(self) -> Sequence[Coroutine[Any, Any, None]]:
         """What runs beside the link, until it is cancelled."""
-        return (keep_tidy(*self._kept), self._git.keep_tidy(), self.agents.run())
+        return (self.watching.run(), keep_tidy(*self._kept), self._git.keep_tidy(), self.agents.run())
 
     async def wind_down(self) -> None:
         """Wait until nothing runs any more that can end by itself. Bounded by the caller."""

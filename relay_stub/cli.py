@@ -154,7 +154,8 @@ async def _call(
 ) -> None:
     request_id = request_id or str(uuid4())
     async with RelayClient.sign_in(relay, login) as client:
-        session_id = await _project_id(client, project) if project or needs_project(wire_type) else None
+        needs_one = project or needs_project(wire_type)
+        session_id = (await _project(client, project))["projectId"] if needs_one else None
         machine_key = await _machine_key(client, machine) if machine else None
         printer = asyncio.create_task(_print_streamed(client, request_id))
         try:
@@ -174,10 +175,13 @@ async def _call(
 
 async def _watch(relay: str, login: str, project: str | None) -> None:
     async with RelayClient.sign_in(relay, login) as client:
-        wanted = [await _project_id(client, project)] if project else [p["projectId"] for p in await client.projects()]
-        for project_id in wanted:
-            await client.join(project_id)
+        wanted = [await _project(client, project)] if project else await client.projects()
+        for each in wanted:
+            await client.join(each["projectId"])
         typer.echo(f"Watching {len(wanted)} project(s). Stop with Ctrl-C.", err=True)
+        for each in wanted:
+            if reason := _why_silent(each):
+                typer.echo(f"No changes are told of {each['name']} now: {reason}", err=True)
         printer = asyncio.create_task(_print_all(client))
         code = await client.closed()
         printer.cancel()
@@ -203,16 +207,24 @@ def _print_event(event: Message) -> None:
     typer.echo(msgspec.json.encode(event).decode())
 
 
-async def _project_id(client: RelayClient, reference: str | None) -> str:
+async def _project(client: RelayClient, reference: str | None) -> Message:
     projects = await client.projects()
     if not projects:
         login = client.welcome["user"]["login"]
         raise ClientError(f"{login} has no projects yet. Add one on a machine of {login} with: pocketcoder add PATH")
     if reference is None and len(projects) == 1:
-        return str(projects[0]["projectId"])
+        return projects[0]
     if reference is None:
         raise ClientError(f"There are several projects. Name one with --project: {_listed(projects, 'name')}")
-    return str(_only(projects, reference, "project", ("projectId", "name"))["projectId"])
+    return _only(projects, reference, "project", ("projectId", "name"))
+
+
+def _why_silent(project: Message) -> str | None:
+    if not project["connected"]:
+        return "its machine is offline."
+    if not project["watcherRunning"]:
+        return "its machine does not watch it, or not yet. There, pocketcoder status says why."
+    return None
 
 
 async def _machine_key(client: RelayClient, reference: str) -> str:

@@ -19,13 +19,14 @@ from host.protocol.messages.agents import AgentEvent, Attention
 from host.protocol.messages.commands import CommandExit, CommandOutput
 from host.protocol.messages.git import GitProgress
 from host.protocol.messages.system import DaemonStatus
+from host.protocol.messages.watching import FsChanged, GitChanged
 
 DOCUMENT: Final = Path(__file__).resolve().parent.parent / "docs" / "protocol.md"
 BEGIN: Final = "<!-- from the models: begin -->"
 END: Final = "<!-- from the models: end -->"
 
 _PLAIN: Final = {str: "string", int: "integer", float: "number", bool: "boolean", msgspec.Raw: "any", Any: "any"}
-_EVENTS: Final = (DaemonStatus, CommandOutput, CommandExit, GitProgress, Attention)
+_EVENTS: Final = (DaemonStatus, FsChanged, GitChanged, CommandOutput, CommandExit, GitProgress, Attention)
 # Members whose Python type is wider than what they hold: they are encoded before they are put in.
 _ENCODED: Final = {
     ("FsReadResponse", "content"): "string",

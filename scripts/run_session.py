@@ -203,16 +203,18 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 
 def _explain(session: Session) -> None:
-    call = f"{BIN / 'pocketcoder-relay'} call"
+    relay = BIN / "pocketcoder-relay"
     options = "" if session.relay_port == 8787 else f" --relay {session.relay_url}"
     _say(
         f"""PocketCoder runs: a relay at {session.relay_url} and a daemon, signed in as {LOGIN}.
 Project: {session.project}
 
 Be the phone, in another terminal:
-  {call} fs_list '{{"path":""}}'{options}
-  {call} fs_write '{{"path":"hello.txt","content":"Hello"}}'{options}
-  {call} fs_read '{{"path":"hello.txt"}}'{options}
+  {relay} call fs_list '{{"path":""}}'{options}
+  {relay} call fs_write '{{"path":"hello.txt","content":"Hello"}}'{options}
+  {relay} call fs_read '{{"path":"hello.txt"}}'{options}
+What changes, as it changes:
+  {relay} watch{options}
 The daemon's state:
   POCKETCODER_HOME={STATE / "home"} POCKETCODER_CONTROL_PORT={session.control_port} \
 {BIN / "pocketcoder"} status

@@ -1,7 +1,7 @@
 """The projects, and the machine's key, when no daemon runs: the database itself, under the daemon's lock."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,6 +11,7 @@ from host.control_plane.statuses import ProjectStatus
 from host.core.home import HostPaths
 from host.core.instance_lock import InstanceLock
 from host.db.database import Database
+from host.db.projects import Project
 from host.projects.identity import machine_key
 from host.projects.registry import ProjectRegistry
 from host.protocol.errors import ProtocolError
@@ -21,14 +22,14 @@ T = TypeVar("T")
 def all_projects(paths: HostPaths) -> list[ProjectStatus]:
     async def work(registry: ProjectRegistry) -> list[ProjectStatus]:
         fs_seqs = await registry.fs_seqs()
-        return [ProjectStatus.of(project, fs_seqs) for project in registry.all()]
+        return [_unwatched(project, fs_seqs) for project in registry.all()]
 
     return _with_registry(paths, work)
 
 
 def add_project(paths: HostPaths, path: Path, name: str | None, *, force: bool) -> ProjectStatus:
     async def work(registry: ProjectRegistry) -> ProjectStatus:
-        return ProjectStatus.of(await registry.add(path, name, force=force), await registry.fs_seqs())
+        return _unwatched(await registry.add(path, name, force=force), await registry.fs_seqs())
 
     return _with_registry(paths, work)
 
@@ -45,6 +46,10 @@ def find_machine_key(paths: HostPaths) -> str:
         return await machine_key(TokenStore(paths.auth_file), database)
 
     return _with_database(paths, work)
+
+
+def _unwatched(project: Project, fs_seqs: Mapping[str, int]) -> ProjectStatus:
+    return ProjectStatus.of(project, watcher_running=False, last_fs_seq=fs_seqs.get(project.project_id, 0))
 
 
 def _with_registry(paths: HostPaths, work: Callable[[ProjectRegistry], Awaitable[T]]) -> T:

@@ -54,7 +54,8 @@ def _page(status: dict) -> str:  # type: ignore[type-arg]  # JSON; typing.Any wo
         rows.append(("Projects", "none; add one with: pocketcoder add PATH"))
     width = max((len(project["name"]) for project in status["projects"]), default=0)
     for number, project in enumerate(status["projects"]):
-        rows.append(("" if number else "Projects", f"{project['name']:{width}}  {project['path']}"))
+        watched = "" if project["watcherRunning"] else "  (changes are not seen)"
+        rows.append(("" if number else "Projects", f"{project['name']:{width}}  {project['path']}{watched}"))
     rows += [("Warning", warning) for warning in status["capabilities"]["warnings"]]
     return "\n".join(f"{name:12} {text}" for name, text in rows)
 

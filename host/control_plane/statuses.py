@@ -3,8 +3,6 @@
 Commands read these, so the module loads none of the wire's models.
 """
 
-from collections.abc import Mapping
-
 import msgspec
 from msgspec import UNSET, UnsetType
 
@@ -64,13 +62,13 @@ class ProjectStatus(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     last_fs_seq: int
 
     @classmethod
-    def of(cls, project: Project, fs_seqs: Mapping[str, int]) -> "ProjectStatus":
+    def of(cls, project: Project, *, watcher_running: bool, last_fs_seq: int) -> "ProjectStatus":
         return cls(
             project_id=project.project_id,
             name=project.name,
             path=shown_path(project.path),
-            watcher_running=False,
-            last_fs_seq=fs_seqs.get(project.project_id, 0),
+            watcher_running=watcher_running,
+            last_fs_seq=last_fs_seq,
         )
 
 

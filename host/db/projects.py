@@ -49,23 +49,17 @@ def set_last_opened(connection: sqlite3.Connection, project_id: str, at: str) ->
     connection.execute("UPDATE projects SET last_opened_at = ? WHERE project_id = ?", (at, project_id))
 
 
-def last_fs_seq(connection: sqlite3.Connection, project_id: str) -> int:
-    """The highest change number that may have been used; 0 when there was none."""
-    row = connection.execute("SELECT last_seq FROM fs_state WHERE project_id = ?", (project_id,)).fetchone()
-    return row[0] if row else 0
-
-
 def all_fs_seqs(connection: sqlite3.Connection) -> dict[str, int]:
-    """The same for every project that had changes."""
+    """For each project that was watched the highest change number that may have been used."""
     return dict(connection.execute("SELECT project_id, last_seq FROM fs_state"))
 
 
 def set_last_fs_seq(connection: sqlite3.Connection, project_id: str, seq: int) -> None:
-    """Never lowers the number. Raises sqlite3.IntegrityError for an unknown project."""
+    """Never lowers the number. Does nothing for a project that is not there any more."""
     connection.execute(
-        "INSERT INTO fs_state (project_id, last_seq) VALUES (?, ?) "
+        "INSERT INTO fs_state (project_id, last_seq) SELECT project_id, ? FROM projects WHERE project_id = ? "
         "ON CONFLICT (project_id) DO UPDATE SET last_seq = max(last_seq, excluded.last_seq)",
-        (project_id, seq),
+        (seq, project_id),
     )
 
 

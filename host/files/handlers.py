@@ -1,6 +1,6 @@
 """fs_* requests: messages in, messages out."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,15 +34,14 @@ class ProjectRoots(Protocol):
         """The absolute root directory. Raises ProjectNotFound."""
         ...
 
-    async def last_fs_seq(self, project_id: str) -> int:
-        """The number of the project's last batch of changes, 0 before the first."""
-        ...
-
 
 @dataclass(frozen=True)
 class FileHandlers:
+    """``seq_for_listing`` says the number of a project's last batch of changes."""
+
     files: ProjectFiles
     projects: ProjectRoots
+    seq_for_listing: Callable[[str], int]
 
     def register(self, table: RouteTable) -> None:
         table.add(FsList, self.list)
@@ -55,7 +54,7 @@ class FileHandlers:
     async def list(self, request: FsList, context: RequestContext) -> FsListResponse:
         root = await self.projects.root_of(context.project_id)
         # Before the directory is read: a change in between is then told again, never missed.
-        fs_seq = await self.projects.last_fs_seq(context.project_id)
+        fs_seq = self.seq_for_listing(context.project_id)
         listing = await self.files.list(root, request.path, depth=request.depth)
         return FsListResponse(path=request.path, children=listing.children, truncated=listing.truncated, fs_seq=fs_seq)
 

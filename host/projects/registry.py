@@ -116,13 +116,8 @@ class ProjectRegistry:
         root = await self.root_of(project_id)
         await asyncio.to_thread(_enter, root)
 
-    async def last_fs_seq(self, project_id: str) -> int:
-        """The last change number that the project may have used. Raises ProjectNotFound."""
-        self._get(project_id)
-        return await self._database.read(functools.partial(table.last_fs_seq, project_id=project_id))
-
     async def fs_seqs(self) -> dict[str, int]:
-        """The same for every project that had changes."""
+        """For each project that was watched the last change number that it may have used, as it is stored."""
         return await self._database.read(table.all_fs_seqs)
 
     async def close(self) -> None:

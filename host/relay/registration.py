@@ -4,7 +4,6 @@ import os
 import platform
 import shutil
 import socket
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from host.core.settings import Settings
@@ -46,15 +45,15 @@ def find_capabilities(
     )
 
 
-def registered(project: Project, fs_seqs: Mapping[str, int]) -> RegisteredProject:
+def registered(project: Project, *, watcher_running: bool, last_fs_seq: int) -> RegisteredProject:
     return RegisteredProject(
         project_id=project.project_id,
         name=project.name,
         path=shown_path(project.path),
         created_at=project.created_at,
         last_opened_at=project.last_opened_at,
-        watcher_running=False,
-        last_fs_seq=fs_seqs.get(project.project_id, 0),
+        watcher_running=watcher_running,
+        last_fs_seq=last_fs_seq,
     )
 
 

@@ -12,7 +12,7 @@ from host.db.database import Database
 from host.db.errors import DatabaseLocked, DatabaseNewer, DatabaseNotAccessible
 from host.db.migrations import shipped_migrations
 from host.db.opening import APPLICATION_ID
-from host.db.projects import Project, all_projects, insert_project, last_fs_seq, set_last_fs_seq
+from host.db.projects import Project, all_fs_seqs, all_projects, insert_project, set_last_fs_seq
 
 NOW_S = 1_760_000_000.0
 AT = rfc3339(NOW_S)
@@ -213,7 +213,7 @@ async def test_a_project_that_was_carried_over_never_uses_a_change_number_again(
     await filled(path, 1)
     damage_table(path, "requests")
     database = await Database.open(path, clock=lambda: NOW_S)
-    seq = await database.read(lambda connection: last_fs_seq(connection, project(0).project_id))
+    seq = (await database.read(all_fs_seqs))[project(0).project_id]
     most_batches_ever = NOW_S * 4
     assert most_batches_ever < seq < 2**53
     await database.close()

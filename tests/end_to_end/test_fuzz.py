@@ -143,7 +143,7 @@ class Answers:
 
     def take(self, message: dict[str, Any]) -> None:
         if message["type"] != "error":
-            assert message["type"].endswith(("_response", "_welcome", "_status")), message
+            assert message["type"].endswith(("_response", "_welcome", "_status", "_changed")), message
             self.codes[message["type"]] += 1
             return
         code, details = message["error"]["code"], message["error"].get("details", {})

@@ -32,7 +32,7 @@ class OneProject:
             raise ProjectNotFound
         return self.root
 
-    async def last_fs_seq(self, project_id: str) -> int:
+    def seq_for_listing(self, project_id: str) -> int:
         # Whatever appears after the number was read is in the listing too.
         (self.root / "appeared meanwhile").touch()
         return 42
@@ -43,7 +43,8 @@ class Phone:
 
     def __init__(self, root: Path) -> None:
         self._table = RouteTable()
-        FileHandlers(ProjectFiles(), OneProject(root)).register(self._table)
+        project = OneProject(root)
+        FileHandlers(ProjectFiles(), project, project.seq_for_listing).register(self._table)
 
     async def ask(self, wire_type: str, context: RequestContext = CONTEXT, /, **payload: Any) -> dict[str, Any]:
         route = self._table.find(wire_type)

@@ -40,7 +40,6 @@ root = Path(sys.argv[2])
 class Parts:
     async def root_of(self, project_id): return root
     async def require_root(self, project_id): return root
-    async def last_fs_seq(self, project_id): return 0
     def offer(self, frame): return True
     async def put(self, frame):
         assert b'"error"' not in frame, frame
@@ -50,7 +49,7 @@ class Parts:
 async def main():
     log = RequestLog(await Database.open(Path(sys.argv[1])))
     table = RouteTable()
-    FileHandlers(ProjectFiles(), Parts()).register(table)
+    FileHandlers(ProjectFiles(), Parts(), lambda project_id: 0).register(table)
     router = RequestRouter(table, projects=Parts(), log=log, user_id=lambda: "user", outbox=Parts())
     for number in itertools.count():
         for path in ("old", f"d{number}/new", "l/old"):
@@ -74,12 +73,9 @@ class OneProject:
             raise ProjectNotFound
         return self.root
 
-    async def last_fs_seq(self, project_id: str) -> int:
-        return 0
-
 
 def handlers(root: Path) -> FileHandlers:
-    return FileHandlers(ProjectFiles(), OneProject(root))
+    return FileHandlers(ProjectFiles(), OneProject(root), lambda _: 0)
 
 
 def left(root: Path) -> list[Path]:
@@ -181,7 +177,7 @@ async def test_a_start_that_is_killed_while_it_cleans_up_begins_anew(tmp_path: P
     await log.begin("user", "r", b"h" * 32, "fs_write", "p", "f")
     (root / temporary_name("user", "r")).touch()
     with pytest.raises(Killed):
-        await settle_unfinished(log, CommandRuns(opened), FileHandlers(ProjectFiles(), Dying(root)))
+        await settle_unfinished(log, CommandRuns(opened), FileHandlers(ProjectFiles(), Dying(root), lambda _: 0))
     await settle_unfinished(log, CommandRuns(opened), handlers(root))
     assert left(root) == []
     await opened.close()

@@ -31,7 +31,7 @@ def test_the_longest_path_of_names_that_are_not_utf_8_can_be_registered() -> Non
     path = Path(os.fsdecode(b"/".ljust(MAX_PATH_BYTES, b"\xff")))
     project = Project("proj_1", "name", path, "2026-02-12T10:00:00.000Z", "2026-02-12T10:00:00.000Z")
 
-    assert registered(project, {}).path == "/" + "%FF" * (MAX_PATH_BYTES - 1)
+    assert registered(project, watcher_running=True, last_fs_seq=7).path == "/" + "%FF" * (MAX_PATH_BYTES - 1)
 
 
 def test_what_is_installed_is_found_on_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -137,7 +137,7 @@ async def test_a_removed_project_is_gone_and_its_directory_is_not(
     project = await registry.add(work / "shop")
     await database.write(lambda connection: set_last_fs_seq(connection, project.project_id, 7))
     assert await registry.remove(project.project_id) == project
-    for lost in (registry.remove, registry.root_of, registry.last_fs_seq):
+    for lost in (registry.remove, registry.root_of):
         with pytest.raises(ProjectNotFound):
             await lost(project.project_id)
     assert (work / "shop").is_dir()
@@ -216,15 +216,16 @@ async def test_a_cancelled_add_is_whole_in_memory_and_on_disk(
     await registry.add(work / "shop")
 
 
-async def test_the_last_change_number_is_the_stored_one_and_never_falls(
+async def test_the_last_change_number_never_falls_and_none_is_kept_of_what_is_no_project(
     registry: ProjectRegistry, database: Database, work: Path
 ) -> None:
     project = await registry.add(work / "shop")
-    assert await registry.last_fs_seq(project.project_id) == 0
+    assert await registry.fs_seqs() == {}
 
     def store(connection: sqlite3.Connection) -> None:
         for seq in (64, 10):
             set_last_fs_seq(connection, project.project_id, seq)
+        set_last_fs_seq(connection, "proj_0000000000000000", 7)
 
     await database.write(store)
-    assert await registry.last_fs_seq(project.project_id) == 64
+    assert await registry.fs_seqs() == {project.project_id: 64}

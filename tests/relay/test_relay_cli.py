@@ -219,6 +219,16 @@ async def test_watch_prints_each_event_as_a_line_until_ctrl_c(relay_url: str, tm
         assert await asyncio.wait_for(watching.wait(), BOUND_S) == 130
 
 
+async def test_watch_says_of_which_projects_nothing_will_be_heard(relay_url: str, tmp_path: Path) -> None:
+    async with ScriptedDaemon.connect(relay_url, "alice"):
+        pass
+    arguments = ("watch", "--relay", relay_url.replace("http", "ws", 1), "--login", "alice")
+    async with program(tmp_path, *arguments) as watching:
+        assert await line_of(watching.stderr) == "Watching 1 project(s). Stop with Ctrl-C."
+        silent = "No changes are told of project-1's name now: its machine is offline."
+        assert await line_of(watching.stderr) == silent
+
+
 async def test_watch_ends_with_the_relay_and_says_so(tmp_path: Path) -> None:
     async with AsyncExitStack() as programs:
         async with running_relay(tmp_path / "relay") as url, ScriptedDaemon.connect(url, "alice"):
