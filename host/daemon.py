@@ -13,7 +13,7 @@ from typing import Final
 
 from msgspec import UNSET
 
-from host.auth.session import Session, SignedOut
+from host.auth.session import Session
 from host.auth.token_store import TokenStore
 from host.control_plane.server import serve
 from host.control_plane.statuses import AgentStatus, HostCapabilities, ProjectStatus, RelayStatus, Status, User
@@ -254,10 +254,8 @@ class Daemon:
         return (*self._start_warnings, *self._store.warnings, *self._features.warnings)
 
     def _user(self) -> User | None:
-        with suppress(SignedOut):
-            tokens = self._session.current()
-            return User(tokens.user_id, tokens.login)
-        return None
+        signed_in = self._session.signed_in()
+        return User(signed_in.user_id, signed_in.login) if signed_in else None
 
     def _signalled(self) -> None:
         # The second Ctrl-C means it.

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Final, Protocol, TypeVar
 
-from host.auth.token_store import StoredTokens, TokenStore
+from host.auth.token_store import SignedIn, StoredTokens, TokenStore
 from host.core.logging import redact
 from host.core.settings import DEFAULT_RELAY_URL
 from host.protocol.messages.auth import TokenRefresh, Tokens
@@ -66,7 +66,7 @@ class Session:
         return self._gateway_url or self._store.relay_url() or DEFAULT_RELAY_URL
 
     def current(self) -> StoredTokens:
-        """Who is signed in at this relay. Raises SignedOut."""
+        """Who is signed in at this relay. Raises SignedOut; VaultUnusable, after up to 2 s, unless they are at hand."""
         tokens = self._store.tokens()
         if tokens is None:
             raise SignedOut("Nobody is signed in. Sign in with: pocketcoder login")
@@ -84,6 +84,12 @@ class Session:
             self._tokens, self._must_renew = tokens, False
             self._life_s = tokens.expires_at - self._now_s()
         return tokens
+
+    def signed_in(self) -> SignedIn | None:
+        """Who is signed in at this relay, as far as the relay's last word on it goes. Never waits for the keyring."""
+        found = self._store.signed_in()
+        is_over = self._tokens is not None and self._tokens.refresh_token == self._refused_refresh_token
+        return None if found is None or is_over or found.relay_url != self.relay_url() else found
 
     def stamp(self) -> object:
         """Changes whenever someone signs in or out."""
@@ -105,6 +111,10 @@ class Session:
         left_s = self.current().expires_at - self._now_s()
         return max(left_s - min(_RENEW_BEFORE_S, self._life_s * _RENEW_BEFORE_PART), 0.0)
 
+    async def load(self) -> None:
+        """Have the tokens at hand, so that ``current`` is quick. Raises VaultUnusable."""
+        await asyncio.to_thread(self._store.tokens)
+
     async def access_token(self, calls: RelayCalls) -> str:
         """A token that is good for a while, renewed over ``calls`` if need be, and stored before it is used.
 
@@ -117,7 +127,7 @@ class Session:
             self._shown_refresh_token = old.refresh_token
             answer = await calls.call(TokenRefresh(refresh_token=old.refresh_token), Tokens)
             renewed = stored(answer, old.relay_url, now_s=self._now_s())
-            if not self._store.renew(old.refresh_token, renewed):
-                return self.current().access_token
-            logger.info("The access token was renewed; it lives %d s", answer.expires_in_s)
+            if await asyncio.to_thread(self._store.renew, old.refresh_token, renewed):
+                logger.info("The access token was renewed; it lives %d s", answer.expires_in_s)
+            await self.load()
             return self.current().access_token

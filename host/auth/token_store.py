@@ -1,7 +1,8 @@
-"""``auth.json``: which machine this is, and the tokens of who is signed in.
+"""``auth.json``: which machine this is, and who is signed in.
 
-Written by the daemon (a token renewed) and by ``pocketcoder login`` (a new sign-in), so every
-change is a read, a decision and an atomic write under a lock that both take.
+The tokens lie in the system's keyring, or in the file where there is none that can be used. The file
+is written whenever they change, so that its stamp tells of it. The daemon writes (a token renewed) and so does
+``pocketcoder login``: every change is a read, a decision and an atomic write under a lock that both take.
 """
 
 import contextlib
@@ -16,6 +17,7 @@ from uuid import uuid4
 import msgspec
 from msgspec.structs import replace
 
+from host.auth.keyring_vault import KeyringVault, Vault, VaultMissing, VaultUnusable
 from host.core.home import write_private
 
 logger = logging.getLogger(__name__)
@@ -37,8 +39,19 @@ class StoredTokens(msgspec.Struct, frozen=True, omit_defaults=True):
     expires_at: float
 
 
+class SignedIn(msgspec.Struct, frozen=True):
+    """Who is signed in, and where."""
+
+    user_id: str
+    login: str
+    relay_url: str
+
+
 class _AuthFile(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The file. Its first five members are what other tools may read; all but the key come and go together."""
+    """The file. Its first five members are what other tools may read; all but the key come and go together.
+
+    With ``in_keyring`` the tokens are not here but there.
+    """
 
     machine_key: str | None = None
     user_id: str | None = None
@@ -47,29 +60,47 @@ class _AuthFile(msgspec.Struct, frozen=True, omit_defaults=True):
     expires_at: float | None = None
     login: str | None = None
     relay_url: str | None = None
+    in_keyring: bool = False
 
 
 class TokenStore:
-    """The file and its lock. ``warnings`` says what was wrong with it, for the status and the log."""
+    """The file, its lock and the keyring. ``warnings`` says what was wrong, for the status and the log.
 
-    def __init__(self, path: Path, *, new_machine_key: Callable[[], str] = lambda: str(uuid4())) -> None:
+    What touches tokens can take 2 s for each time that the keyring is asked.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        vault: Vault | None = None,
+        new_machine_key: Callable[[], str] = lambda: str(uuid4()),
+    ) -> None:
         self._path = path
+        self._vault = vault or KeyringVault()
         self._new_machine_key = new_machine_key
+        self._known: tuple[tuple[int, int] | None, StoredTokens | None] = (None, None)
         self.warnings: list[str] = []
 
     def machine_key(self, *, otherwise: str | None = None) -> str:
         """This machine's key: the file's, else ``otherwise``, else a new one, which is then kept."""
         with self._locked():
-            content = self._read()
-            if content.machine_key is None:
-                content = replace(content, machine_key=otherwise or self._new_machine_key())
-                self._write(content)
-            return content.machine_key or ""
+            return self._with_machine_key(otherwise).machine_key or ""
 
     def tokens(self) -> StoredTokens | None:
-        """Who is signed in; None when nobody is."""
+        """Who is signed in; None when nobody is. Quick unless they changed. Raises VaultUnusable."""
+        if self._is_known():
+            return self._known[1]
         with self._locked():
-            return _tokens_of(self._read())
+            return self._look()
+
+    def signed_in(self) -> SignedIn | None:
+        """Who is signed in, without the tokens."""
+        with self._locked():
+            content = self._read()
+        if not content.user_id or not content.relay_url or not (content.in_keyring or content.refresh_token):
+            return None
+        return SignedIn(content.user_id, content.login or content.user_id, content.relay_url)
 
     def relay_url(self) -> str | None:
         """The relay that was last signed in to, also after signing out."""
@@ -79,22 +110,28 @@ class TokenStore:
     def sign_in(self, tokens: StoredTokens) -> None:
         """Replace whoever was signed in."""
         with self._locked():
-            self._write(_with_tokens(self._read(), tokens))
+            self._keep(tokens)
 
     def sign_out(self) -> bool:
         """Forget the tokens, keep the machine's key and the relay; return whether somebody was signed in."""
         with self._locked():
             content = self._read()
+            if content.in_keyring and content.machine_key:
+                try:
+                    self._vault.delete(content.machine_key)
+                except VaultUnusable as exc:
+                    self._warn(f"{exc} The old sign-in is still in it.")
             self._write(_AuthFile(machine_key=content.machine_key, relay_url=content.relay_url))
-            return content.refresh_token is not None
+            return content.in_keyring or content.refresh_token is not None
 
     def renew(self, used_refresh_token: str, tokens: StoredTokens) -> bool:
         """Store renewed tokens, unless someone signed in anew meanwhile; return whether they were stored."""
         with self._locked():
-            content = self._read()
-            if content.refresh_token != used_refresh_token:
+            # A keyring that hangs must not lose what the relay takes no longer than a minute.
+            old = self._known[1] if self._is_known() else self._look()
+            if old is None or old.refresh_token != used_refresh_token:
                 return False
-            self._write(_with_tokens(content, tokens))
+            self._keep(tokens)
             return True
 
     def stamp(self) -> tuple[int, int] | None:
@@ -104,6 +141,49 @@ class TokenStore:
         except OSError:
             return None
         return status.st_mtime_ns, status.st_ino
+
+    def _is_known(self) -> bool:
+        return self._known[0] is not None and self._known[0] == self.stamp()
+
+    def _look(self) -> StoredTokens | None:
+        tokens = self._tokens_of(self._read())
+        self._known = self.stamp(), tokens
+        return tokens
+
+    def _with_machine_key(self, otherwise: str | None = None) -> _AuthFile:
+        content = self._read()
+        if content.machine_key is None:
+            content = replace(content, machine_key=otherwise or self._new_machine_key())
+            self._write(content)
+        return content
+
+    def _tokens_of(self, content: _AuthFile) -> StoredTokens | None:
+        if not content.in_keyring:
+            return _tokens_in(content)
+        secret = self._vault.load(content.machine_key or "")
+        try:
+            return None if secret is None else msgspec.json.decode(secret, type=StoredTokens)
+        except msgspec.DecodeError:
+            self._warn("What the system's keyring holds of PocketCoder can't be read. Sign in with: pocketcoder login")
+            return None
+
+    def _keep(self, tokens: StoredTokens) -> None:
+        """In the keyring first: once the file says that they are there, they are."""
+        content = self._with_machine_key()
+        who = _AuthFile(machine_key=content.machine_key, **msgspec.structs.asdict(tokens))
+        try:
+            self._vault.save(content.machine_key or "", msgspec.json.encode(tokens).decode())
+        except VaultUnusable as exc:
+            if not isinstance(exc, VaultMissing):
+                self._warn(f"{exc} Until then the sign-in is kept in {self._path}, which only you may read.")
+            self._write(who)
+        else:
+            self._write(replace(who, access_token=None, refresh_token=None, in_keyring=True))
+
+    def _warn(self, warning: str) -> None:
+        logger.warning("%s", warning)
+        if warning not in self.warnings:
+            self.warnings.append(warning)
 
     def _read(self) -> _AuthFile:
         try:
@@ -118,12 +198,10 @@ class TokenStore:
     def _set_aside(self) -> None:
         aside = self._path.with_name(f"{self._path.name}.corrupt-{os.urandom(4).hex()}")
         self._path.rename(aside)
-        warning = (
+        self._warn(
             f"{self._path.name} could not be read and was set aside as {aside.name}. "
             "Sign in again with: pocketcoder login"
         )
-        self.warnings.append(warning)
-        logger.warning("%s", warning)
 
     def _write(self, content: _AuthFile) -> None:
         write_private(self._path, msgspec.json.format(msgspec.json.encode(content)) + b"\n")
@@ -139,7 +217,7 @@ class TokenStore:
             os.close(descriptor)
 
 
-def _tokens_of(content: _AuthFile) -> StoredTokens | None:
+def _tokens_in(content: _AuthFile) -> StoredTokens | None:
     if not content.access_token or not content.refresh_token or not content.user_id or not content.relay_url:
         return None
     return StoredTokens(
@@ -150,7 +228,3 @@ def _tokens_of(content: _AuthFile) -> StoredTokens | None:
         refresh_token=content.refresh_token,
         expires_at=content.expires_at or 0,
     )
-
-
-def _with_tokens(content: _AuthFile, tokens: StoredTokens) -> _AuthFile:
-    return replace(content, **msgspec.structs.asdict(tokens))

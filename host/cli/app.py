@@ -51,29 +51,22 @@ def _options(
 @app.command()
 def login(
     relay: Annotated[str | None, typer.Option(help="The relay to sign in at; remembered.")] = None,
+    device: Annotated[bool, typer.Option("--device", help="Confirm in a browser on another device.")] = False,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the URL, open no browser.")] = False,
+    insecure: Annotated[bool, typer.Option("--insecure", help="Allow a relay without encryption.")] = False,
 ) -> None:
     """Sign this machine in at the relay.
 
     Example: pocketcoder login --relay wss://relay.example.org
     """
-    import asyncio
-
     from host.auth.token_store import TokenStore
-    from host.cli.login import sign_in
+    from host.cli.login import log_in
 
     with errors_for_people():
         paths, settings = _surroundings()
         store = TokenStore(paths.auth_file)
-        chosen = relay_url(relay) if relay else settings.gateway_url or store.relay_url() or DEFAULT_RELAY_URL
-
-        def show(url: str) -> None:
-            typer.echo("Open this address in a browser to sign in:", err=True)
-            typer.echo(url)
-
-        tokens = asyncio.run(sign_in(chosen, show=show, open_browser=not no_browser))
-        store.sign_in(tokens)
-        typer.echo(f"Signed in as {tokens.login} at {chosen}.", err=True)
+        chosen = relay_url(relay, insecure=insecure) if relay else settings.gateway_url or store.relay_url()
+        log_in(store, chosen or DEFAULT_RELAY_URL, by_device=device, open_browser=not no_browser)
         if holder(paths.pid_file) is None:
             typer.echo("Start the daemon with: pocketcoder start", err=True)
         else:
@@ -82,19 +75,16 @@ def login(
 
 @app.command()
 def logout() -> None:
-    """Forget who is signed in. The machine keeps its key and its projects.
+    """End the sign-in, here and at the relay. The machine keeps its key and its projects.
 
     Example: pocketcoder logout
     """
     from host.auth.token_store import TokenStore
+    from host.cli.login import log_out
 
     with errors_for_people():
         paths, settings = _surroundings()
-        if not TokenStore(paths.auth_file).sign_out():
-            typer.echo("Nobody was signed in.")
-            return
-        typer.echo("Signed out.")
-        if holder(paths.pid_file) is not None:
+        if log_out(TokenStore(paths.auth_file)) and holder(paths.pid_file) is not None:
             checked(ControlClient(paths, settings.control_port).request("POST", "/re-register"))
 
 
@@ -117,7 +107,7 @@ def start(
             run_in_foreground(paths, settings)
         else:
             typer.echo(f"PocketCoder started (process {start_in_background(paths)}).")
-            if TokenStore(paths.auth_file).tokens() is None:
+            if TokenStore(paths.auth_file).signed_in() is None:
                 typer.echo("Nobody is signed in yet. Sign in with: pocketcoder login")
 
 

@@ -1,50 +1,76 @@
-"""``pocketcoder login``: the browser's part, then tokens for the code."""
+"""What ``pocketcoder login`` and ``logout`` do."""
 
 import asyncio
-import time
-import webbrowser
-from collections.abc import Callable
-from contextlib import suppress
+import sys
+from urllib.parse import urlsplit
 
-from host.auth.login import LoginFailed, login_attempt
-from host.auth.session import stored
-from host.auth.token_store import StoredTokens
-from host.core.tasks import run_together
-from host.protocol.envelope import InvalidEnvelope, NotAMessage, decode_envelope
-from host.protocol.messages.auth import AuthExchange, Tokens
-from host.relay.calls import CallRefused, RelayCalls
-from host.relay.transport import ConnectionLost, Transport, open_transport
+import typer
+
+from host.auth.keyring_vault import VaultUnusable
+from host.auth.token_store import TokenStore
+from host.cli.signing_in import has_browser, revoke, sign_in_by_browser, sign_in_by_device
+from host.core.settings import is_loopback
+from host.protocol.messages.auth import DeviceAuthorizeResponse
 
 
-async def sign_in(relay_url: str, *, show: Callable[[str], None], open_browser: bool) -> StoredTokens:
-    """Let the user sign in at the relay in a browser; ``show`` gets the URL. Raises LoginFailed."""
-    async with login_attempt(relay_url) as attempt:
-        show(attempt.url)
-        if open_browser:
-            with suppress(webbrowser.Error):
-                await asyncio.to_thread(webbrowser.open, attempt.url)
-        request = await attempt.exchange()
-    return stored(await _exchange(relay_url, request), relay_url, now_s=time.time())
+def log_in(store: TokenStore, relay_url: str, *, by_device: bool, open_browser: bool) -> None:
+    """Sign in at the relay, by another device's browser if there is none here, and keep the tokens.
+
+    Says on the terminal what to do and what came of it. Raises LoginFailed.
+    """
+    parts = urlsplit(relay_url)
+    if parts.scheme == "ws" and not is_loopback(parts.hostname or ""):
+        typer.echo("The connection is not encrypted: whoever is on the way can take over this machine.", err=True)
+    if by_device or (open_browser and not has_browser()):
+        tokens = asyncio.run(sign_in_by_device(relay_url, show=_show_code))
+    else:
+        tokens = asyncio.run(sign_in_by_browser(relay_url, show=_show_address, open_browser=open_browser))
+    store.sign_in(tokens)
+    for warning in store.warnings:
+        typer.echo(warning, err=True)
+    typer.echo(f"Signed in as {tokens.login} at {relay_url}.", err=True)
 
 
-async def _exchange(relay_url: str, request: AuthExchange) -> Tokens:
-    answers: list[Tokens] = []
+def log_out(store: TokenStore) -> bool:
+    """End the sign-in at the relay, and forget it here whether or not the relay could be told.
 
-    async def ask(calls: RelayCalls) -> None:
-        answers.append(await calls.call(request, Tokens))
+    Returns whether somebody was signed in.
+    """
+    signed_in = store.signed_in()
+    if signed_in is None:
+        typer.echo("Nobody was signed in.")
+        return False
+    was_ended = _end_at_relay(store)
+    store.sign_out()
+    for warning in store.warnings:
+        typer.echo(warning, err=True)
+    typer.echo(f"Signed out from {signed_in.relay_url}.")
+    if not was_ended:
+        typer.echo(
+            "The relay could not be told, so the sign-in ends there when it is next cleaned up. If this machine is in "
+            "the wrong hands, revoke it at the relay: pocketcoder-relay sessions",
+            err=True,
+        )
+    return True
 
+
+def _end_at_relay(store: TokenStore) -> bool:
     try:
-        async with open_transport(f"{relay_url}/ws/daemon") as transport:
-            calls = RelayCalls(transport.send)
-            await run_together(ask(calls), _read(transport, calls))
-    except CallRefused as exc:
-        raise LoginFailed("The relay did not accept the sign-in. Run pocketcoder login again.") from exc
-    except ConnectionLost as exc:
-        raise LoginFailed(f"{exc} Check the address, {relay_url}, and run pocketcoder login again.") from exc
-    return answers[0]
+        tokens = store.tokens()
+    except VaultUnusable:
+        return False
+    return tokens is None or asyncio.run(revoke(tokens))
 
 
-async def _read(transport: Transport, calls: RelayCalls) -> None:
-    while True:
-        with suppress(NotAMessage, InvalidEnvelope):
-            calls.receive(decode_envelope(await transport.receive()))
+def _show_address(url: str) -> None:
+    typer.echo("Open this address in a browser on this machine to sign in:", err=True)
+    typer.echo(url)
+
+
+def _show_code(code: DeviceAuthorizeResponse) -> None:
+    if sys.stderr.isatty():
+        import segno  # noqa: PLC0415 - for a terminal only
+
+        segno.make(code.verification_uri_complete, micro=False).terminal(sys.stderr, compact=True)
+    typer.echo(f"On your phone, or in any browser, open {code.verification_uri}", err=True)
+    typer.echo(f"and confirm the code {code.user_code} within {code.expires_in_s // 60} minutes.", err=True)

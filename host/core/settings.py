@@ -52,8 +52,8 @@ class Settings:
         )
 
 
-def relay_url(text: str, *, setting: str = "The relay's address") -> str:
-    """A relay's base URL as ``wss://host[:port]`` or, to this machine only, ``ws://host[:port]``.
+def relay_url(text: str, *, setting: str = "The relay's address", insecure: bool = False) -> str:
+    """A relay's base URL as ``wss://host[:port]`` or, to this machine only unless ``insecure``, ``ws://host[:port]``.
 
     Takes https and http for wss and ws, and one trailing slash. ``setting`` begins the message
     of the SettingsError that is raised for anything else. The message never holds a password.
@@ -65,7 +65,7 @@ def relay_url(text: str, *, setting: str = "The relay's address") -> str:
     host = parts.hostname or ""
     if scheme is None or parts.path not in ("", "/") or not (_HOST_NAME.fullmatch(host) or _is_ipv6(host)):
         raise SettingsError(f"{setting} is {text!r}, but must be written as wss://host or wss://host:port.")
-    if scheme == "ws" and not _is_loopback(host):
+    if scheme == "ws" and not insecure and not is_loopback(host):
         raise SettingsError(
             f"{setting} is {text!r}, but an unencrypted connection is only allowed to this machine, "
             f"because others on the way could read your files and tokens. Use wss://{parts.netloc}."
@@ -98,7 +98,8 @@ def _is_ipv6(host: str) -> bool:
         return False
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether that name or address is this machine."""
     if host == "localhost":
         return True
     try:

@@ -38,6 +38,7 @@ class RequestType:
 _ALL: Final = (
     RequestType(auth.AuthExchange, auth.Tokens, "anyone", "relay"),
     RequestType(auth.TokenRefresh, auth.Tokens, "anyone", "relay"),
+    RequestType(auth.TokenRevoke, system.Done, "anyone", "relay"),
     RequestType(auth.DeviceAuthorize, auth.DeviceAuthorizeResponse, "anyone", "relay"),
     RequestType(auth.DeviceToken, auth.Tokens, "anyone", "relay"),
     RequestType(

@@ -14,6 +14,7 @@ from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field
 from typing import Final
 
+from host.auth.keyring_vault import VaultUnusable
 from host.auth.session import Session, SignedOut
 from host.core.backoff import backoff_delays_s
 from host.core.clock import rfc3339
@@ -112,6 +113,7 @@ class Link:
         stamp = self.session.stamp()
         try:
             self._status.url = self.session.relay_url()
+            await self.session.load()
             self.user_id = self.session.current().user_id
             self._advance(Signal.TRY)
             await self._connect()
@@ -119,7 +121,7 @@ class Link:
             await self._wait_for_somebody(str(exc), lambda: self.session.stamp() != stamp)
         except GivenUp as exc:
             await self._wait_for_somebody(str(exc), lambda: False)
-        except (ConnectionLost, CallRefused) as exc:
+        except (ConnectionLost, CallRefused, VaultUnusable) as exc:
             await self._wait_for_next_try(str(exc))
         except Exception:
             # A full disk, an auth.json that can't be read: it must not end the daemon.
@@ -184,6 +186,7 @@ class Link:
     async def _register(self, calls: RelayCalls) -> None:
         # Cleared before the facts are gathered: what changes from here on is sent next time.
         self._changed.clear()
+        await self.session.load()
         if self.session.relay_url() != self._status.url:
             raise ConnectionLost("The sign-in is now for another relay.")
         if self.session.current().user_id != self.user_id:

@@ -1,7 +1,9 @@
 """The only module of the host that knows websockets; its exceptions stop here."""
 
 import asyncio
+import os
 import ssl
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -112,7 +114,7 @@ class Transport:
 @asynccontextmanager
 async def open_transport(url: str) -> AsyncIterator[Transport]:
     """Connect to a WebSocket URL. Raises ConnectionLost for whatever goes wrong on the way."""
-    host = urlsplit(url).hostname
+    parts = urlsplit(url)
     try:
         socket = await connect(
             url,
@@ -122,7 +124,8 @@ async def open_transport(url: str) -> AsyncIterator[Transport]:
             open_timeout=_OPEN_TIMEOUT_S,
             close_timeout=_CLOSE_TIMEOUT_S,
             ping_interval=None,
-            proxy=None if host in _LOOPBACK_HOSTS else True,
+            ssl=_system_trust() if parts.scheme == "wss" else None,
+            proxy=None if parts.hostname in _LOOPBACK_HOSTS else True,
         )
     except (OSError, InvalidHandshake, InvalidURI, EOFError, InvalidProxy, ImportError) as exc:
         raise ConnectionLost(_why_not(exc)) from exc
@@ -135,6 +138,15 @@ async def open_transport(url: str) -> AsyncIterator[Transport]:
         raise
     finally:
         await transport.close()
+
+
+def _system_trust() -> ssl.SSLContext:
+    """Trusts whom this system trusts, or whom ``SSL_CERT_FILE`` names."""
+    if sys.platform == "linux" or os.environ.get("SSL_CERT_FILE"):
+        return ssl.create_default_context()
+    import truststore  # noqa: PLC0415 - elsewhere OpenSSL knows nothing of the system's own store
+
+    return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def _lost(closed: ConnectionClosed) -> ConnectionLost:
@@ -151,7 +163,7 @@ def _why_not(error: Exception) -> str:
         case ConnectionRefusedError():
             return "Nothing listens at the relay's address. Is the relay running?"
         case ssl.SSLCertVerificationError():
-            return "The relay's TLS certificate is not trusted by this system."
+            return "The relay's TLS certificate is not trusted by this system. SSL_CERT_FILE can name one that is."
         case ssl.SSLError():
             return "No TLS connection to the relay could be made."
         case InvalidProxy() | ImportError():  # websockets imports what it needs for SOCKS only then

@@ -29,6 +29,13 @@ class TokenRefresh(Request):
     refresh_token: Secret
 
 
+class TokenRevoke(Request):
+    """Ends the session of a refresh token (RFC 7009). Succeeds also for a token that is none."""
+
+    wire_type: ClassVar[str] = "token_revoke"
+    refresh_token: Secret
+
+
 class DeviceAuthorize(Request):
     wire_type: ClassVar[str] = "device_authorize"
     client_id: ClientId
