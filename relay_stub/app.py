@@ -1,144 +1,139 @@
 """The relay put together: the one place that chooses its real parts."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import Final
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import ExitStack, asynccontextmanager, closing
+from typing import Any, Final
 
 from aiohttp import web
 
-from host.protocol.close_codes import CloseCode
 from host.protocol.envelope import Envelope
-from host.protocol.limits import KIB, MAX_CLIENT_FRAME_BYTES, MAX_FRAME_BYTES
+from host.protocol.limits import KIB
 from relay_stub import subjects
+from relay_stub.administration import Administration
 from relay_stub.bus.memory import MemoryBus
-from relay_stub.client_role import ClientRole
-from relay_stub.config import RelayConfig
-from relay_stub.connection import Connection, Relay, Role
-from relay_stub.daemon_role import DaemonRole
+from relay_stub.config import MAX_CONNECTIONS_PER_ADDRESS, RelayConfig
+from relay_stub.connection import Relay
+from relay_stub.exposure import chosen_identity, refuse_unsafe
+from relay_stub.listening import ConnectionCount, listening
+from relay_stub.live_sessions import LiveSessions
 from relay_stub.oauth.codes import AuthorizationCodes
 from relay_stub.oauth.device import DeviceFlow
-from relay_stub.oauth.identity.dev import DevIdentity
+from relay_stub.oauth.identity.choice import identity_provider
+from relay_stub.oauth.identity.port import IdentityProvider
 from relay_stub.oauth.routes import add_oauth_routes
+from relay_stub.oauth.sign_in import SignIn
 from relay_stub.oauth.tokens import TokenService
-from relay_stub.peer_socket import PeerSocket
+from relay_stub.oauth.visits import Visits
+from relay_stub.outside_changes import follow_changes
 from relay_stub.presence.memory import MemoryPresence
+from relay_stub.rate_limits import DEFAULT_RATES, LOCAL_RATES, RateLimits
 from relay_stub.routing import SESSION_REVOKED
+from relay_stub.serving import Serving, rate_limited
 from relay_stub.store.accounts import Accounts
+from relay_stub.store.audit import AuditLog
 from relay_stub.store.database import Database
 from relay_stub.store.registrations import Registrations
-from relay_stub.version import relay_version
+from relay_stub.store.signing_keys import SigningKeys
+from relay_stub.tls import follow_files, tls_context
 
-_SOCKETS: Final = web.AppKey("sockets", set[PeerSocket])
-_RELAY: Final = web.AppKey("relay", Relay)
 _MAX_FORM_BYTES: Final = 64 * KIB
 _SHUTDOWN_TIMEOUT_S: Final = 5.0
 
 
-async def _health(_: web.Request) -> web.Response:
-    return web.json_response({"status": "ok", "version": relay_version()})
-
-
-async def _serve_daemon(request: web.Request) -> web.WebSocketResponse:
-    return await _serve(request, DaemonRole, MAX_FRAME_BYTES)
-
-
-async def _serve_client(request: web.Request) -> web.WebSocketResponse:
-    return await _serve(request, ClientRole, MAX_CLIENT_FRAME_BYTES)
-
-
-async def _serve(
-    request: web.Request, role: Callable[[Connection], Role], max_frame_bytes: int
-) -> web.WebSocketResponse:
-    config = request.app[_RELAY].config
-    response = web.WebSocketResponse(
-        heartbeat=config.heartbeat_interval_s,
-        max_msg_size=max_frame_bytes + 1,  # aiohttp refuses what is as long as its limit.
-        compress=False,
-        decode_text=False,
-    )
-    # aiohttp waits for half the interval, which cannot be set; any byte that arrives counts, as the contract has it.
-    response._pong_heartbeat = config.heartbeat_timeout_s
-    await response.prepare(request)
-    socket = PeerSocket(response, request)
-    sockets = request.app[_SOCKETS]
-    sockets.add(socket)
-    try:
-        connection = Connection(request.app[_RELAY], socket)
-        await socket.run(connection.serve(role(connection)))
-    finally:
-        sockets.discard(socket)
-    return response
-
-
-async def _close_sockets(app: web.Application) -> None:
-    for socket in app[_SOCKETS]:
-        socket.close(CloseCode.GOING_AWAY)
-
-
 @asynccontextmanager
-async def run_relay(config: RelayConfig) -> AsyncIterator[str]:
+async def run_relay(config: RelayConfig, *, show_passcode: Callable[[str], None] | None = None) -> AsyncIterator[str]:
     """Serve inside the block; yields the base URL, ``http://127.0.0.1:8787``.
 
-    Raises StoreError (the data directory), ProviderUnusable (``dev`` beyond loopback), or
-    OSError (the address).
+    A first passcode is given to ``show_passcode``. Raises UnsafeSetup, TlsUnusable, StoreError
+    (the data directory), ProviderUnusable, or OSError (the address).
     """
-    provider = DevIdentity(config.host)
-    database = Database.open(config.data_dir)
-    try:
-        app = web.Application(client_max_size=_MAX_FORM_BYTES)
-        base_url = _BaseUrl()
-        app[_SOCKETS] = set()
-        app[_RELAY] = _make_relay(config, database, app, provider, base_url)
-        app.router.add_get("/health", _health)
-        app.router.add_get("/ws/daemon", _serve_daemon)
-        app.router.add_get("/ws/client", _serve_client)
-        app.on_shutdown.append(_close_sockets)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_TIMEOUT_S)
-        await runner.setup()
-        try:
-            site = web.TCPSite(runner, config.host, config.port)
-            await site.start()
-            base_url.url = f"http://{_bracketed(config.host)}:{runner.addresses[0][1]}"
-            yield base_url.url
-        finally:
-            await runner.cleanup()
-    finally:
-        database.close()
+    refuse_unsafe(config)
+    tls = tls_context(config.tls) if config.tls else None
+    with closing(Database.open(config.data_dir)) as database:
+        provider = identity_provider(config, database, show_passcode=show_passcode)
+        Administration(database, by="another identity provider").revoke_all_but(provider.name)
+        parts = _Parts(config, database, provider)
+        chores: list[Coroutine[Any, Any, None]] = [follow_changes(database, parts.look_again)]
+        if tls and config.tls:
+            chores.append(follow_files(tls, config.tls))
+        with ExitStack() as running:
+            for chore in chores:
+                running.callback(asyncio.create_task(chore).cancel)
+            async with listening(
+                parts.application(),
+                config.host,
+                config.port,
+                count=parts.connections,
+                tls=tls,
+                shutdown_timeout_s=_SHUTDOWN_TIMEOUT_S,
+                head_timeout_s=config.head_timeout_s,
+            ) as port:
+                yield f"{'https' if tls else 'http'}://{_bracketed(config.host)}:{port}"
 
 
-class _BaseUrl:
-    """Known only when the port is: it may have been given as 0."""
+class _Parts:
+    """What one relay consists of."""
 
-    url = ""
+    def __init__(self, config: RelayConfig, database: Database, provider: IdentityProvider) -> None:
+        is_local = chosen_identity(config) == "dev"
+        per_address = config.max_connections_per_address or (
+            config.max_connections if is_local else MAX_CONNECTIONS_PER_ADDRESS
+        )
+        behind_proxy = config.trusted_proxies > 0
+        # A proxy is one address to us, whoever is behind it.
+        self.connections = ConnectionCount(
+            config.max_connections, config.max_connections if behind_proxy else per_address
+        )
+        self._proxied = ConnectionCount(config.max_connections, per_address) if behind_proxy else None
+        self._visits = Visits(config.public_url, config.trusted_proxies)
+        self._bus = MemoryBus()
+        limits = RateLimits(config.rates or (LOCAL_RATES if is_local else DEFAULT_RATES))
+        audit = AuditLog(database)
+        accounts, codes = Accounts(database), AuthorizationCodes()
+        tokens = TokenService(
+            accounts,
+            codes,
+            SigningKeys(database),
+            audit,
+            on_revoked=self._tell_revoked,
+            access_lifetime_s=config.access_lifetime_s,
+        )
+        devices = DeviceFlow(tokens.issue)
+        self._sign_in = SignIn(provider, codes, devices, accounts, audit, limits)
+        self._relay = Relay(
+            config=config,
+            bus=self._bus,
+            presence=MemoryPresence(),
+            registrations=Registrations(database),
+            accounts=accounts,
+            tokens=tokens,
+            devices=devices,
+            limits=limits,
+            live_sessions=LiveSessions(),
+        )
 
+    def application(self) -> web.Application:
+        limited = rate_limited(self._relay.limits, self._visits)
+        app = web.Application(client_max_size=_MAX_FORM_BYTES, middlewares=[limited])
+        add_oauth_routes(app, self._sign_in, self._visits)
+        Serving(self._relay, self._visits, self._proxied).add_to(app)
+        return app
 
-def _make_relay(
-    config: RelayConfig, database: Database, app: web.Application, provider: DevIdentity, base_url: _BaseUrl
-) -> Relay:
-    bus = MemoryBus()
+    def look_again(self) -> None:
+        """Another program has changed the database: keys may have been rotated, sessions revoked.
 
-    def revoked(user_id: str, session_id: str) -> None:
-        bus.publish(subjects.session(user_id, session_id), Envelope(SESSION_REVOKED))
+        Who was let in and has no session yet would escape a revocation, so they begin again.
+        """
+        self._relay.tokens.reload_keys()
+        self._sign_in.codes.forget_all()
+        self._relay.devices.forget_approved()
+        for user_id, session_id in self._relay.live_sessions.all():
+            if not self._relay.accounts.is_session_valid(session_id):
+                self._tell_revoked(user_id, session_id)
 
-    accounts, codes = Accounts(database), AuthorizationCodes()
-    tokens = TokenService(accounts, codes, on_revoked=revoked, access_lifetime_s=config.access_lifetime_s)
-    devices = DeviceFlow(tokens.issue, verification_uri=lambda: f"{base_url.url}/oauth/device")
-    add_oauth_routes(
-        app,
-        provider=provider,
-        codes=codes,
-        devices=devices,
-        accounts=accounts,
-        own_origin=lambda request: f"{request.scheme}://{request.host}",
-    )
-    return Relay(
-        config=config,
-        bus=bus,
-        presence=MemoryPresence(),
-        registrations=Registrations(database),
-        tokens=tokens,
-        devices=devices,
-    )
+    def _tell_revoked(self, user_id: str, session_id: str) -> None:
+        self._bus.publish(subjects.session(user_id, session_id), Envelope(SESSION_REVOKED))
 
 
 def _bracketed(host: str) -> str:

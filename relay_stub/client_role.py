@@ -44,7 +44,7 @@ class ClientRole:
     def __post_init__(self) -> None:
         self._pending = PendingRequests(self._fail)
 
-    def hello(self, envelope: Envelope, claims: AccessClaims) -> None:
+    def hello(self, envelope: Envelope, claims: AccessClaims) -> str | None:
         hello = parse_request(ClientHello, envelope.payload)
         self._device = hello.device.name if hello.device else None
         self._user_id = claims.user_id
@@ -61,6 +61,7 @@ class ClientRole:
             machines=directory.machines(relay, self._user_id),
         )
         self.connection.answer(envelope, ClientWelcome.wire_type, answer)
+        return self._device
 
     def receive(self, envelope: Envelope) -> None:
         request_id = routing.check_request(envelope)

@@ -7,6 +7,7 @@ A connection begins unknown. It may sign in, and then says who it is by its hell
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, Protocol
 from uuid import uuid4
@@ -17,15 +18,28 @@ from host.protocol.close_codes import CloseCode
 from host.protocol.envelope import Envelope, InvalidEnvelope, NotAMessage
 from host.protocol.errors import FileTooLarge, InvalidRequest, ProtocolError, Unauthorized, unforeseen
 from host.protocol.limits import MAX_ANSWER_BYTES, PROTOCOL_VERSION
-from host.protocol.messages.auth import AuthExchange, ClientId, DeviceAuthorize, DeviceToken, TokenRefresh
-from host.protocol.messages.base import Response, encode_payload, parse_request
+from host.protocol.messages.auth import (
+    AuthExchange,
+    ClientId,
+    DeviceAuthorize,
+    DeviceAuthorizeResponse,
+    DeviceToken,
+    TokenRefresh,
+    TokenRevoke,
+)
+from host.protocol.messages.base import RequestT, Response, encode_payload, parse_request
+from host.protocol.messages.system import Done
 from relay_stub import subjects
 from relay_stub.config import RelayConfig
+from relay_stub.live_sessions import LiveSessions
 from relay_stub.oauth.device import DeviceFlow
+from relay_stub.oauth.identity.port import Visit
 from relay_stub.oauth.tokens import AccessClaims, TokenService
 from relay_stub.peer_socket import PeerSocket
-from relay_stub.ports import Bus, Presence, Unsubscribe
+from relay_stub.ports import Bus, Presence
+from relay_stub.rate_limits import Deed, RateLimits
 from relay_stub.routing import SESSION_REVOKED, check_request
+from relay_stub.store.accounts import Accounts
 from relay_stub.store.registrations import Registrations
 
 logger = logging.getLogger(__name__)
@@ -39,8 +53,11 @@ class Relay:
     bus: Bus
     presence: Presence
     registrations: Registrations
+    accounts: Accounts
     tokens: TokenService
     devices: DeviceFlow
+    limits: RateLimits
+    live_sessions: LiveSessions
 
 
 class Role(Protocol):
@@ -49,8 +66,11 @@ class Role(Protocol):
     hello_type: ClassVar[str]
     audience: ClassVar[ClientId]
 
-    def hello(self, envelope: Envelope, claims: AccessClaims) -> None:
-        """The peer said who it is, with a good token; answers. May be called again on the same connection."""
+    def hello(self, envelope: Envelope, claims: AccessClaims) -> str | None:
+        """The peer said who it is, with a good token; answers. May be called again on the same connection.
+
+        Return what the peer calls itself.
+        """
 
     def receive(self, envelope: Envelope) -> None:
         """An authenticated peer's message that is neither hello nor signing in. May raise ProtocolError."""
@@ -72,11 +92,12 @@ class Connection:
 
     relay: Relay
     socket: PeerSocket
+    visit: Visit
     id: str = field(default_factory=lambda: uuid4().hex)
     claims: AccessClaims | None = None
     _deadline: asyncio.TimerHandle | None = None
     _watched_session: str | None = None
-    _unwatch_session: Unsubscribe | None = None
+    _unwatch_session: Callable[[], None] | None = None
 
     async def serve(self, role: Role) -> None:
         """Read and answer until the connection ends."""
@@ -140,27 +161,41 @@ class Connection:
 
     def _sign_in(self, envelope: Envelope) -> bool:
         """Handle the messages by which tokens are had; return whether it was one."""
-        answer: Response
         match envelope.type:
             case AuthExchange.wire_type:
-                check_request(envelope)
-                answer = self.relay.tokens.exchange(parse_request(AuthExchange, envelope.payload))
+                exchange = self._checked(AuthExchange, envelope, "exchange")
+                answer: Response = self.relay.tokens.exchange(exchange, address=self.visit.address)
             case TokenRefresh.wire_type:
-                check_request(envelope)
-                answer = self.relay.tokens.refresh(parse_request(TokenRefresh, envelope.payload))
+                refresh = self._checked(TokenRefresh, envelope, "refresh")
+                answer = self.relay.tokens.refresh(refresh, address=self.visit.address)
+            case TokenRevoke.wire_type:
+                revoke = self._checked(TokenRevoke, envelope, "revoke")
+                self.relay.tokens.sign_out(revoke, address=self.visit.address)
+                answer = Done()
             case DeviceAuthorize.wire_type:
-                check_request(envelope)
-                authorized = self.relay.devices.authorize(parse_request(DeviceAuthorize, envelope.payload))
-                if self.claims is None:
-                    self._close_in(authorized.expires_in_s)
-                answer = authorized
+                answer = self._authorize_device(self._checked(DeviceAuthorize, envelope, "device_authorize"))
             case DeviceToken.wire_type:
-                check_request(envelope)
-                answer = self.relay.devices.poll(parse_request(DeviceToken, envelope.payload))
+                poll = self._checked(DeviceToken, envelope, "device_token")
+                answer = self.relay.devices.poll(poll, address=self.visit.address)
             case _:
                 return False
         self.answer(envelope, f"{envelope.type}_response", answer)
         return True
+
+    def _checked(self, model: type[RequestT], envelope: Envelope, deed: Deed) -> RequestT:
+        """What a stranger asks for, unless it is malformed or one request too many."""
+        check_request(envelope)
+        request = parse_request(model, envelope.payload)
+        self.relay.limits.check(deed, self.visit.address)
+        return request
+
+    def _authorize_device(self, request: DeviceAuthorize) -> DeviceAuthorizeResponse:
+        answer = self.relay.devices.authorize(
+            request, verification_uri=f"{self.visit.origin}/oauth/device", address=self.visit.address
+        )
+        if self.claims is None:
+            self._close_in(answer.expires_in_s)
+        return answer
 
     def _hello(self, role: Role, envelope: Envelope) -> None:
         try:
@@ -175,7 +210,8 @@ class Connection:
             self.refuse(envelope.request_id, None, _version_not_spoken())
             self.socket.close(CloseCode.VERSION_NOT_SPOKEN)
             return
-        role.hello(envelope, claims)
+        label = role.hello(envelope, claims)
+        self.relay.accounts.describe_session(claims.session_id, label=label, address=self.visit.address)
         self.claims = claims
         self._close_in(claims.expires_at_s - time.time() + self.relay.config.token_expiry_grace_s)
         self._watch_session(claims)
@@ -193,7 +229,14 @@ class Connection:
                 asyncio.get_running_loop().call_soon(self._close_unauthorized)
 
         subject = subjects.session(claims.user_id, claims.session_id)
-        self._unwatch_session = self.relay.bus.subscribe(subject, revoked)
+        unsubscribe = self.relay.bus.subscribe(subject, revoked)
+        leave = self.relay.live_sessions.enter(claims.user_id, claims.session_id)
+
+        def unwatch() -> None:
+            unsubscribe()
+            leave()
+
+        self._unwatch_session = unwatch
         self._watched_session = claims.session_id
 
     def _close_in(self, delay_s: float) -> None:

@@ -34,7 +34,7 @@ class DaemonRole:
     _content: DaemonRegister | None = None
     _unsubscribe: Unsubscribe | None = None
 
-    def hello(self, envelope: Envelope, claims: AccessClaims) -> None:
+    def hello(self, envelope: Envelope, claims: AccessClaims) -> str:
         registration = parse_request(DaemonRegister, envelope.payload)
         if self._machine_key not in ("", registration.machine_key):
             raise InvalidRequest.of_field("machineKey", "It cannot change on a live connection.")
@@ -58,6 +58,7 @@ class DaemonRole:
             # A renewed token alone is no news to the user's clients.
             self._content = content
             self._announce(connected=True)
+        return self._label
 
     def receive(self, envelope: Envelope) -> None:
         if envelope.reply_to is None and envelope.type in CATALOG:

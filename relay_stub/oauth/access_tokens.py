@@ -1,5 +1,6 @@
 """Access tokens: JWTs that the relay signs and only the relay reads (HS256, RFC 7519)."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -7,9 +8,12 @@ import jwt
 
 from host.core.clock import Clock
 from host.protocol.errors import Unauthorized
-from relay_stub.store.accounts import Session, SigningKey, User, random_id
+from relay_stub.store.accounts import Session, User, random_id
+from relay_stub.store.signing_keys import SigningKey
 
 _ALGORITHM = "HS256"
+# A running relay may sign with the old key for so long after another program has retired it.
+_LEARNING_OF_ROTATION_S = 60.0
 _REQUIRED_CLAIMS = ["sub", "aud", "exp", "iat", "jti", "sid", "login"]
 
 
@@ -25,16 +29,20 @@ class AccessClaims:
 
 
 class AccessTokens:
-    """Signs with the first key, accepts all."""
+    """Signs with the first key, and accepts each for as long as tokens live that it signed."""
 
     def __init__(
         self, keys: Sequence[SigningKey], *, lifetime_s: int, clock: Clock, new_id: Callable[[], str] = random_id
     ) -> None:
-        self._current = keys[0]
-        self._secrets = {key.kid: key.secret for key in keys}
+        self.use(keys)
         self._lifetime_s = lifetime_s
         self._clock = clock
         self._new_id = new_id
+
+    def use(self, keys: Sequence[SigningKey]) -> None:
+        """From now on these are the keys."""
+        self._current = keys[0]
+        self._keys = {key.kid: key for key in keys}
 
     def sign(self, session: Session, user: User) -> tuple[str, int]:
         """Return the token and when it expires, in seconds since the epoch."""
@@ -55,10 +63,10 @@ class AccessTokens:
     def verify(self, token: str, *, audience: str) -> AccessClaims:
         """Raises Unauthorized unless the relay signed this token, for this audience, and it is valid now."""
         try:
-            key = self._secrets[jwt.get_unverified_header(token)["kid"]]
+            key = self._keys[jwt.get_unverified_header(token)["kid"]]
             claims = jwt.decode(
                 token,
-                key,
+                key.secret,
                 algorithms=[_ALGORITHM],
                 audience=audience,
                 # PyJWT would ask the system's clock; the relay's own decides, below.
@@ -66,7 +74,7 @@ class AccessTokens:
             )
         except (jwt.PyJWTError, KeyError, ValueError, RecursionError) as exc:  # the last: deep JSON, PyJWT before 2.15
             raise Unauthorized from exc
-        if not claims["iat"] <= self._clock() < claims["exp"]:
+        if not claims["iat"] <= self._clock() < min(claims["exp"], self._last_expiry_s(key)):
             raise Unauthorized
         return AccessClaims(
             user_id=claims["sub"],
@@ -75,3 +83,9 @@ class AccessTokens:
             client_id=claims["aud"],
             expires_at_s=float(claims["exp"]),
         )
+
+    def _last_expiry_s(self, key: SigningKey) -> float:
+        """When the last token of the key has expired: whoever has a retired key can't make it good for longer."""
+        if key.retired_at_s is None:
+            return math.inf
+        return key.retired_at_s + self._lifetime_s + _LEARNING_OF_ROTATION_S

@@ -44,6 +44,11 @@ class AuthorizationRequest:
     def answer_uri(self, code: str) -> str:
         return _with_query(self.redirect_uri, {"code": code, "state": self.state})
 
+    def refusal_uri(self, message: str) -> str:
+        """The way back for who may not, or does not want to, come in."""
+        fault = {"error": "access_denied", "error_description": message, "state": self.state}
+        return _with_query(self.redirect_uri, fault)
+
     def parameters(self) -> dict[str, str]:
         """What ``parse_authorization_request`` reads as this same request."""
         return {

@@ -81,6 +81,10 @@ class AuthorizationCodes:
             raise Unauthorized
         return code.grant
 
+    def forget_all(self) -> None:
+        """Whoever is about to come in has to begin again."""
+        self._codes.clear()
+
     def _forget_expired(self) -> None:
         now_s = self._clock()
         while self._codes:

@@ -1,155 +1,107 @@
-"""What a browser meets: ``/oauth/authorize`` and ``/oauth/device``."""
+"""What a browser meets: ``/oauth/authorize``, ``/oauth/device`` and ``/oauth/callback``."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from host.protocol.errors import InvalidRequest, RateLimited
-from relay_stub.oauth.authorization_request import (
-    AuthorizationRequest,
-    PageRefusal,
-    RedirectRefusal,
-    parse_authorization_request,
-)
-from relay_stub.oauth.codes import AuthorizationCodes
-from relay_stub.oauth.device import DeviceFlow
-from relay_stub.oauth.grant import Grant
-from relay_stub.oauth.identity.port import Identity, IdentityProvider, Question
-from relay_stub.oauth.pages import device_page, message_page, redirect, sign_in_page
-from relay_stub.store.accounts import Accounts
+from host.protocol.errors import RateLimited
+from relay_stub.oauth.authorization_request import PageRefusal, RedirectRefusal, parse_authorization_request
+from relay_stub.oauth.forms import form_of, query_of
+from relay_stub.oauth.handovers import DeviceApproval
+from relay_stub.oauth.identity.port import Identity, Visit
+from relay_stub.oauth.pages import message_page, redirect, user_code_page
+from relay_stub.oauth.sign_in import SignIn, UnknownUserCode
+from relay_stub.oauth.visits import Visits, browser_secret, is_cross_site
 
-MAX_PARAMETERS = 32
-
-Handler = Callable[[web.Request], Awaitable[web.Response]]
+Handler = Callable[[web.Request, Visit], Awaitable[web.Response]]
 
 
-def add_oauth_routes(
-    app: web.Application,
-    *,
-    provider: IdentityProvider,
-    codes: AuthorizationCodes,
-    devices: DeviceFlow,
-    accounts: Accounts,
-    own_origin: Callable[[web.Request], str],
-) -> None:
-    """``own_origin`` tells the origin that the browser shows for a request: ``https://relay.example``, no slash."""
-    pages = _SignInPages(provider, codes, devices, accounts, own_origin)
+def add_oauth_routes(app: web.Application, sign_in: SignIn, visits: Visits) -> None:
+    pages = _Pages(sign_in, visits)
     app.router.add_get("/oauth/authorize", pages.guarded(pages.show_authorize))
     app.router.add_post("/oauth/authorize", pages.guarded(pages.answer_authorize))
     app.router.add_get("/oauth/device", pages.guarded(pages.show_device))
     app.router.add_post("/oauth/device", pages.guarded(pages.answer_device))
+    app.router.add_get("/oauth/callback", pages.guarded(pages.come_back))
+
+
+def too_many(refusal: RateLimited) -> web.Response:
+    """The page for who asks too often."""
+    retry_after_s = -(-int(refusal.details["retryAfterMs"]) // 1000)
+    return message_page(
+        "Too many tries", refusal.message, status=429, headers={"Retry-After": str(max(retry_after_s, 1))}
+    )
 
 
 @dataclass(frozen=True)
-class _SignInPages:
-    provider: IdentityProvider
-    codes: AuthorizationCodes
-    devices: DeviceFlow
-    accounts: Accounts
-    own_origin: Callable[[web.Request], str]
+class _Pages:
+    sign_in: SignIn
+    visits: Visits
 
-    def guarded(self, handler: Handler) -> Handler:
+    def guarded(self, handler: Handler) -> Callable[[web.Request], Awaitable[web.Response]]:
         """Serve only where the provider allows it, forms only from our own pages; refusals become pages."""
 
         async def serve(request: web.Request) -> web.Response:
+            visit = self.visits.of(request)
             try:
-                self._refuse_foreign(request)
-                return await handler(request)
+                self._refuse_foreign(request, visit)
+                return await handler(request, visit)
             except PageRefusal as refusal:
                 return message_page("That did not work", refusal.message, status=refusal.status)
+            except UnknownUserCode as refusal:
+                return user_code_page(user_code=refusal.user_code, problem=refusal.message, status=400)
+            except RateLimited as refusal:
+                return too_many(refusal)
             except RedirectRefusal as refusal:
                 return redirect(refusal.uri, after_post=request.method == "POST")
 
         return serve
 
-    async def show_authorize(self, request: web.Request) -> web.Response:
+    async def show_authorize(self, request: web.Request, visit: Visit) -> web.Response:
         """Sign in at once where the link says as whom and the provider believes it.
 
         Any website can send a browser here with a ``login_hint``, unseen. It gains nothing: the code
         goes to this machine or this relay only, what listens there refuses a state it did not
         choose, and the code is worthless without the verifier.
         """
-        parameters = _parameters(request.rel_url.raw_query_string)
-        wanted = self._wanted(request, parameters)
-        hint = parameters.get("login_hint")
-        step = await (self.provider.begin() if hint is None else self.provider.identify({"login": hint}))
-        return self._answer(request, wanted, step)
+        parameters = query_of(request)
+        wanted = parse_authorization_request(parameters, own_origin=visit.origin)
+        hint, provider = parameters.get("login_hint"), self.sign_in.provider
+        step = (provider.believe(hint) if hint is not None else None) or provider.begin()
+        if isinstance(step, Identity):
+            return self.sign_in.finish(wanted, step, visit, after_post=False)
+        return self.sign_in.page(wanted, step, visit)
 
-    async def answer_authorize(self, request: web.Request) -> web.Response:
-        form = await _form(request)
-        wanted = self._wanted(request, form)
-        return self._answer(request, wanted, await self.provider.identify(form))
+    async def answer_authorize(self, request: web.Request, visit: Visit) -> web.Response:
+        form = await form_of(request)
+        wanted = parse_authorization_request(form, own_origin=visit.origin)
+        if form.get("decision") == "deny":
+            raise RedirectRefusal(wanted.refusal_uri("Signing in was cancelled in the browser."))
+        return await self.sign_in.proceed(wanted, form, visit, browser=browser_secret(request, visit))
 
-    async def show_device(self, request: web.Request) -> web.Response:
-        """Only fills the code in: it is looked up when a person has decided."""
-        parameters = _parameters(request.rel_url.raw_query_string)
-        return device_page(await self.provider.begin(), user_code=parameters.get("user_code", ""))
+    async def show_device(self, request: web.Request, visit: Visit) -> web.Response:
+        """Ask for the code, then show what waits with it; decides nothing."""
+        user_code = query_of(request).get("user_code")
+        if not user_code:
+            return user_code_page()
+        return self.sign_in.page(DeviceApproval(user_code), self.sign_in.provider.begin(), visit)
 
-    async def answer_device(self, request: web.Request) -> web.Response:
-        form = await _form(request)
-        user_code, decision = form.get("user_code", ""), form.get("decision")
-        if decision not in ("approve", "deny"):
+    async def answer_device(self, request: web.Request, visit: Visit) -> web.Response:
+        form = await form_of(request)
+        purpose, decision = DeviceApproval(form.get("user_code", "")), form.get("decision")
+        if decision == "deny":
+            return self.sign_in.deny_device(purpose, visit)
+        if decision != "approve":
             raise PageRefusal("The form said neither yes nor no. Open the page anew.")
-        try:
-            if decision == "approve":
-                return await self._approve(user_code, form)
-            self.devices.find(user_code).deny()
-        except InvalidRequest as exc:
-            return device_page(await self.provider.begin(), user_code=user_code, problem=exc.message, status=400)
-        except RateLimited as exc:
-            raise PageRefusal(exc.message, status=429) from exc
-        return message_page("Refused", "The machine was not signed in. You can close this page.")
+        return await self.sign_in.proceed(purpose, form, visit, browser=browser_secret(request, visit))
 
-    def _wanted(self, request: web.Request, parameters: dict[str, str]) -> AuthorizationRequest:
-        return parse_authorization_request(parameters, own_origin=self.own_origin(request))
+    async def come_back(self, request: web.Request, visit: Visit) -> web.Response:
+        """From the identity provider's own site."""
+        return await self.sign_in.complete(query_of(request), visit, browser=browser_secret(request, visit))
 
-    def _answer(self, request: web.Request, wanted: AuthorizationRequest, step: Identity | Question) -> web.Response:
-        if isinstance(step, Question):
-            return sign_in_page(step, redirect_uri=wanted.redirect_uri, hidden=wanted.parameters())
-        code = self._code_for(wanted, self.accounts.sign_in(step).id)
-        return redirect(wanted.answer_uri(code), after_post=request.method == "POST")
-
-    def _code_for(self, wanted: AuthorizationRequest, user_id: str) -> str:
-        grant = Grant(user_id, wanted.client_id)
-        return self.codes.issue(grant, redirect_uri=wanted.redirect_uri, challenge=wanted.code_challenge)
-
-    async def _approve(self, user_code: str, form: dict[str, str]) -> web.Response:
-        step = await self.provider.identify(form)
-        if isinstance(step, Question):
-            return device_page(step, user_code=user_code)
-        device = self.devices.find(user_code)
-        device.approve(self.accounts.sign_in(step).id)
-        return message_page("Signed in", f"The machine is signed in as {step.login}. You can close this page.")
-
-    def _refuse_foreign(self, request: web.Request) -> None:
-        own_origin = self.own_origin(request)
-        if not self.provider.serves(own_origin):
+    def _refuse_foreign(self, request: web.Request, visit: Visit) -> None:
+        if not self.sign_in.provider.serves(visit):
             raise PageRefusal("Nobody can sign in here. Open the relay at 127.0.0.1 on its own machine.", status=403)
-        if request.method == "POST" and _is_cross_site(request, own_origin):
+        if request.method == "POST" and is_cross_site(request, visit):
             raise PageRefusal("Another website sent this form. Begin again from PocketCoder itself.", status=403)
-
-
-def _is_cross_site(request: web.Request, own_origin: str) -> bool:
-    # Browsers say "Origin: null" in a form of a page with no-referrer, so that Sec-Fetch-Site comes first.
-    site = request.headers.get("Sec-Fetch-Site")
-    if site is not None:
-        return site not in ("same-origin", "none")
-    return request.headers.get("Origin", own_origin) != own_origin
-
-
-async def _form(request: web.Request) -> dict[str, str]:
-    return _parameters((await request.read()).decode("utf-8", "replace"))
-
-
-def _parameters(encoded: str) -> dict[str, str]:
-    try:
-        pairs = parse_qsl(encoded, keep_blank_values=True, max_num_fields=MAX_PARAMETERS)
-    except ValueError as exc:
-        raise PageRefusal("The link has too many parts. Sign in again from PocketCoder itself.") from exc
-    parameters = dict(pairs)
-    if len(parameters) < len(pairs):
-        # RFC 6749, section 3.1: which of the two would hold?
-        raise PageRefusal("The link says something twice. Sign in again from PocketCoder itself.")
-    return parameters

@@ -8,12 +8,15 @@ from msgspec import UNSET
 
 from host.core.clock import Clock, rfc3339
 from host.protocol.errors import Unauthorized
-from host.protocol.messages.auth import AuthExchange, TokenRefresh, Tokens, UserProfile
+from host.protocol.messages.auth import AuthExchange, TokenRefresh, TokenRevoke, Tokens, UserProfile
+from relay_stub.addresses import UNKNOWN
 from relay_stub.oauth.access_tokens import AccessClaims, AccessTokens
 from relay_stub.oauth.codes import AuthorizationCodes, CodeReplayed
 from relay_stub.oauth.grant import Grant
 from relay_stub.oauth.secret import random_secret, secret_hash
 from relay_stub.store.accounts import Accounts, Session, User, random_id
+from relay_stub.store.audit import AuditEvent, AuditLog
+from relay_stub.store.signing_keys import SigningKeys
 
 __all__ = ["AccessClaims", "TokenService"]
 
@@ -28,13 +31,15 @@ class TokenService:
     """Issues and checks tokens. A refresh token is ``<family>.<secret>``; the family's part stays the same.
 
     ``on_revoked(user_id, session_id)`` is called right after a session was revoked, once. A
-    session ends ``SESSION_LIFETIME_S`` after its last refresh.
+    session ends ``SESSION_LIFETIME_S`` after its last refresh. ``address`` is where a request came from.
     """
 
     def __init__(
         self,
         accounts: Accounts,
         codes: AuthorizationCodes,
+        keys: SigningKeys,
+        audit: AuditLog,
         *,
         on_revoked: OnRevoked,
         access_lifetime_s: int = ACCESS_LIFETIME_S,
@@ -44,30 +49,31 @@ class TokenService:
     ) -> None:
         self._accounts = accounts
         self._codes = codes
+        self._keys = keys
+        self._audit = audit
         self._on_revoked = on_revoked
         self._access_lifetime_s = access_lifetime_s
         self._clock = clock
         self._new_secret = new_secret
         self._new_id = new_id
-        keys = accounts.signing_keys(at_s=clock())
-        self._access = AccessTokens(keys, lifetime_s=access_lifetime_s, clock=clock, new_id=new_id)
+        self._access = AccessTokens(keys.load(at_s=clock()), lifetime_s=access_lifetime_s, clock=clock, new_id=new_id)
         self._forget_expired_sessions()
 
-    def exchange(self, request: AuthExchange) -> Tokens:
+    def exchange(self, request: AuthExchange, *, address: str = UNKNOWN) -> Tokens:
         """Begin a session for a code. Raises Unauthorized; a code that comes twice also ends its first session."""
         session_id = self._new_session_id()
         try:
             grant = self._codes.redeem(request, session_id=session_id)
         except CodeReplayed as replay:
-            self.revoke(replay.session_id)
+            self._revoke_for(AuditEvent.CODE_REUSED, replay.session_id, address)
             raise Unauthorized from replay
-        return self._begin(session_id, grant)
+        return self._begin(session_id, grant, address)
 
-    def issue(self, grant: Grant) -> Tokens:
+    def issue(self, grant: Grant, *, address: str = UNKNOWN) -> Tokens:
         """Begin a session for a grant that was checked already."""
-        return self._begin(self._new_session_id(), grant)
+        return self._begin(self._new_session_id(), grant, address)
 
-    def refresh(self, request: TokenRefresh) -> Tokens:
+    def refresh(self, request: TokenRefresh, *, address: str = UNKNOWN) -> Tokens:
         """Replace a refresh token by the next one, with a new access token.
 
         The token before the current one is taken once more within ``REUSE_GRACE_S``, for an answer
@@ -81,8 +87,15 @@ class TokenService:
             return self._rotate(session, family, previous_hash=used_hash)
         if self._is_answer_lost(session, used_hash):
             return self._rotate(session, family, previous_hash=None)
-        self.revoke(session.id)
+        self._revoke_for(AuditEvent.REFRESH_REUSED, session.id, address)
         raise Unauthorized
+
+    def sign_out(self, request: TokenRevoke, *, address: str = UNKNOWN) -> None:
+        """End the session that this refresh token is, or was, of. One that is none is as good (RFC 7009, 2.2)."""
+        family, _, _ = request.refresh_token.partition(".")
+        session = self._accounts.session_of_family(secret_hash(family))
+        if session is not None:
+            self._revoke_for(AuditEvent.REVOKED, session.id, address, detail="signed out")
 
     def verify(self, token: str, *, audience: str) -> AccessClaims:
         """Raises Unauthorized for whatever is wrong: the token, its audience, its time, a session that ended."""
@@ -91,13 +104,22 @@ class TokenService:
             raise Unauthorized
         return claims
 
-    def revoke(self, session_id: str) -> None:
+    def reload_keys(self) -> None:
+        """Another program may have rotated them."""
+        self._access.use(self._keys.load(at_s=self._clock()))
+
+    def _revoke_for(self, event: AuditEvent, session_id: str, address: str, *, detail: str = "") -> None:
         """End a session: none of its tokens is good for anything any more."""
         user_id = self._accounts.revoke_session(session_id, at_s=self._clock())
-        if user_id is not None:
-            self._on_revoked(user_id, session_id)
+        if user_id is None:
+            return
+        user = self._accounts.user(user_id)
+        self._audit.record(
+            event, who=user.login if user else "", address=address, detail=f"{session_id} {detail}".rstrip()
+        )
+        self._on_revoked(user_id, session_id)
 
-    def _begin(self, session_id: str, grant: Grant) -> Tokens:
+    def _begin(self, session_id: str, grant: Grant, address: str) -> Tokens:
         self._forget_expired_sessions()
         family = self._new_secret()
         refresh_token = self._refresh_token(family)
@@ -111,8 +133,11 @@ class TokenService:
             last_used_at_s=self._clock(),
             revoked_at_s=None,
         )
-        self._accounts.start_session(session)
-        return self._tokens(session, refresh_token)
+        self._accounts.start_session(session, address=address)
+        tokens = self._tokens(session, refresh_token)
+        detail = f"{session_id} {grant.client_id}"
+        self._audit.record(AuditEvent.SIGNED_IN, who=tokens.user.login, address=address, detail=detail)
+        return tokens
 
     def _live_session_of(self, family: str) -> Session:
         session = self._accounts.session_of_family(secret_hash(family))

@@ -1,4 +1,4 @@
-"""Who may come in: users, their sessions, and the keys that sign access tokens.
+"""Who may come in: users and their sessions.
 
 No secret of a user's is stored, only SHA-256 hashes of random ones. Times are seconds since the epoch.
 """
@@ -9,8 +9,6 @@ from dataclasses import dataclass
 
 from relay_stub.oauth.identity.port import Identity
 from relay_stub.store.database import Database
-
-_SIGNING_KEY_BYTES = 32
 
 
 def random_id() -> str:
@@ -45,13 +43,21 @@ class Session:
 
 
 @dataclass(frozen=True)
-class SigningKey:
-    kid: str
-    secret: bytes
+class SessionRecord:
+    """A session as its user, or whoever runs the relay, wants to see it."""
+
+    id: str
+    login: str
+    provider: str
+    client_id: str
+    label: str | None
+    created_at_s: float
+    last_used_at_s: float
+    address: str
 
 
 class Accounts:
-    """``new_id`` makes the random part of a user's and of a key's id."""
+    """``new_id`` makes the random part of a user's id."""
 
     def __init__(self, database: Database, *, new_id: Callable[[], str] = random_id) -> None:
         self._database = database
@@ -80,11 +86,19 @@ class Accounts:
         ).fetchone()
         return User(*row) if row else None
 
-    def start_session(self, session: Session) -> None:
+    def users(self) -> list[tuple[User, str, int]]:
+        """Everyone who ever signed in, by login: who, by which provider, and with how many sessions now."""
+        rows = self._database.execute(
+            "SELECT id, login, name, avatar_url, provider, (SELECT count(*) FROM sessions "
+            "WHERE user_id = users.id AND revoked_at_s IS NULL) FROM users ORDER BY login, provider, id"
+        )
+        return [(User(*row[:4]), row[4], row[5]) for row in rows]
+
+    def start_session(self, session: Session, *, address: str) -> None:
         """Raises sqlite3.IntegrityError if there is no such user."""
         self._database.execute(
-            "INSERT INTO sessions (id, user_id, client_id, family_hash, current_hash, created_at_s, last_used_at_s) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO sessions (id, user_id, client_id, family_hash, current_hash, created_at_s, last_used_at_s, "
+            "address) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 session.id,
                 session.user_id,
@@ -93,6 +107,7 @@ class Accounts:
                 session.current_hash,
                 session.last_used_at_s,
                 session.last_used_at_s,
+                address,
             ),
         )
 
@@ -109,6 +124,24 @@ class Accounts:
         self._database.execute(
             "UPDATE sessions SET current_hash = ?, previous_hash = ?, last_used_at_s = ? WHERE id = ?",
             (current_hash, previous_hash, at_s, session_id),
+        )
+
+    def sessions(self, *, login: str | None = None) -> list[SessionRecord]:
+        """What was not revoked, the last used first; of one user or of all."""
+        rows = self._database.execute(
+            "SELECT sessions.id, login, provider, client_id, label, created_at_s, last_used_at_s, address "
+            "FROM sessions JOIN users ON users.id = user_id "
+            "WHERE revoked_at_s IS NULL AND (? IS NULL OR login = ? COLLATE NOCASE) "
+            "ORDER BY last_used_at_s DESC, sessions.id",
+            (login, login),
+        )
+        return [SessionRecord(*row) for row in rows]
+
+    def describe_session(self, session_id: str, *, label: str | None, address: str) -> None:
+        """Note what uses the session now, and from where."""
+        self._database.execute(
+            "UPDATE sessions SET label = ?, address = ? WHERE id = ? AND (label IS NOT ? OR address <> ?)",
+            (label, address, session_id, label, address),
         )
 
     def revoke_session(self, session_id: str, *, at_s: float) -> str | None:
@@ -129,13 +162,3 @@ class Accounts:
     def forget_sessions(self, *, unused_since_s: float) -> None:
         """Delete sessions that nobody refreshed since then, revoked ones included."""
         self._database.execute("DELETE FROM sessions WHERE last_used_at_s <= ?", (unused_since_s,))
-
-    def signing_keys(self, *, at_s: float) -> list[SigningKey]:
-        """The newest first; made if there is none."""
-        self._database.execute(
-            "INSERT INTO signing_keys (kid, secret, created_at_s) SELECT ?, ?, ? "
-            "WHERE NOT EXISTS (SELECT 1 FROM signing_keys)",
-            (self._new_id(), secrets.token_bytes(_SIGNING_KEY_BYTES), at_s),
-        )
-        rows = self._database.execute("SELECT kid, secret FROM signing_keys ORDER BY created_at_s DESC, rowid DESC")
-        return [SigningKey(*row) for row in rows]

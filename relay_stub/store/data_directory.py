@@ -9,6 +9,10 @@ class StoreError(Exception):
     """The relay's data can't be used. The message is a full sentence for whoever runs the relay."""
 
 
+class DirectoryInUse(StoreError):
+    """A relay is running on this directory."""
+
+
 def make_private_directory(directory: Path) -> None:
     """Make the directory, and missing parents, with mode 0700 whatever the umask.
 
@@ -32,14 +36,14 @@ def open_private_file(path: Path) -> int:
 def lock_directory(directory: Path) -> int:
     """Hold ``relay.lock`` for as long as the returned descriptor is open, however the process ends.
 
-    Raises StoreError if another relay holds it, OSError if the file can't be made.
+    Raises DirectoryInUse if another relay holds it, OSError if the file can't be made.
     """
     descriptor = open_private_file(directory / "relay.lock")
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as exc:
         os.close(descriptor)
-        raise StoreError(
+        raise DirectoryInUse(
             f"Another relay is running on the data directory {directory}. Stop it, or choose another directory."
         ) from exc
     return descriptor

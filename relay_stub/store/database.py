@@ -5,13 +5,19 @@ Reads are point queries of microseconds, and writes are rare: all run on the eve
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from relay_stub.store.data_directory import StoreError, lock_directory, make_private_directory, open_private_file
+from relay_stub.store.data_directory import (
+    DirectoryInUse,
+    StoreError,
+    lock_directory,
+    make_private_directory,
+    open_private_file,
+)
 
 BUSY_TIMEOUT_S = 5.0
 # One script a schema version, in order; PRAGMA user_version counts those that have run.
@@ -43,8 +49,28 @@ class Database:
                     f"The relay cannot write to its data directory {data_dir}. "
                     "Give the relay's user that directory, or choose another."
                 ) from exc
-            connection = _connect(data_dir / "relay.db", resources)
+            connection = _connect(data_dir / "relay.db", resources, upgrade=_migrate)
             return cls(connection, resources.pop_all())
+
+    @classmethod
+    def open_beside(cls, data_dir: Path) -> "Database":
+        """Open ``relay.db`` whether or not a relay is running on it, which then sees what is changed.
+
+        Raises StoreError: there is no such directory, or what ``open`` raises it for.
+        """
+        if not data_dir.is_dir():
+            raise StoreError(f"There is no data directory {data_dir}. Name the relay's with --data-dir.")
+        with suppress(DirectoryInUse):
+            # Brings the schema up to date; lets go of the lock, so that a relay may start meanwhile.
+            cls.open(data_dir).close()
+        with ExitStack() as resources:
+            connection = _connect(data_dir / "relay.db", resources, upgrade=_refuse_older)
+            return cls(connection, resources.pop_all())
+
+    def changes_of_others(self) -> int:
+        """A number that differs after another connection has changed something."""
+        (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+        return int(version)
 
     def execute(self, sql: str, parameters: Iterable[Any] = ()) -> sqlite3.Cursor:
         return self._connection.execute(sql, tuple(parameters))
@@ -71,7 +97,9 @@ def _make_files_private(path: Path) -> None:
             companion.chmod(0o600)
 
 
-def _connect(path: Path, resources: ExitStack) -> sqlite3.Connection:
+def _connect(
+    path: Path, resources: ExitStack, *, upgrade: Callable[[sqlite3.Connection, Path, int], None]
+) -> sqlite3.Connection:
     try:
         connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
         resources.callback(connection.close)
@@ -79,7 +107,7 @@ def _connect(path: Path, resources: ExitStack) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
-        _migrate(connection, path)
+        upgrade(connection, path, _known_version(connection, path))
     except sqlite3.Error as exc:
         if getattr(exc, "sqlite_errorcode", 0) & 0xFF in _CORRUPT:
             raise _damaged(path) from exc
@@ -102,13 +130,22 @@ def _damaged(path: Path) -> StoreError:
     )
 
 
-def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+def _known_version(connection: sqlite3.Connection, path: Path) -> int:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > len(MIGRATIONS):
         raise StoreError(
             f"The relay's database {path} was written by a newer relay "
             f"(schema {version}, this one knows {len(MIGRATIONS)}). Upgrade this relay, or choose another directory."
         )
+    return int(version)
+
+
+def _migrate(connection: sqlite3.Connection, _: Path, version: int) -> None:
     for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
         sql = files("relay_stub.store").joinpath(script).read_text(encoding="utf-8")
         connection.executescript(f"BEGIN IMMEDIATE;\n{sql}\nPRAGMA user_version = {number};\nCOMMIT;")
+
+
+def _refuse_older(_: sqlite3.Connection, path: Path, version: int) -> None:
+    if version < len(MIGRATIONS):
+        raise StoreError(f"An older relay, or one that just starts, is running on {path}. Restart it, then try again.")

@@ -21,14 +21,36 @@ CREATE TABLE sessions (
   previous_hash  BLOB,
   created_at_s   REAL NOT NULL,
   last_used_at_s REAL NOT NULL,
-  revoked_at_s   REAL
+  revoked_at_s   REAL,
+  -- What called itself so, and from where it was last used.
+  label          TEXT,
+  address        TEXT NOT NULL
 );
 CREATE INDEX sessions_by_last_use ON sessions (last_used_at_s);
 
+-- A retired key signs nothing any more; it is deleted when the last token that it signed has expired.
 CREATE TABLE signing_keys (
   kid          TEXT NOT NULL PRIMARY KEY,
   secret       BLOB NOT NULL,
-  created_at_s REAL NOT NULL
+  created_at_s REAL NOT NULL,
+  retired_at_s REAL
+);
+
+CREATE TABLE passcode (
+  id        INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
+  salt      BLOB NOT NULL,
+  digest    BLOB NOT NULL,
+  made_at_s REAL NOT NULL
+);
+
+-- Who came in and who did not. Bounded: the oldest rows go.
+CREATE TABLE audit (
+  id      INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+  at_s    REAL NOT NULL,
+  event   TEXT NOT NULL,
+  who     TEXT NOT NULL,
+  address TEXT NOT NULL,
+  detail  TEXT NOT NULL
 );
 
 CREATE TABLE machines (

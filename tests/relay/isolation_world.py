@@ -13,6 +13,7 @@ from relay_stub.client_role import ClientRole
 from relay_stub.connection import Connection, Relay
 from relay_stub.daemon_role import DaemonRole
 from relay_stub.oauth.access_tokens import AccessClaims
+from relay_stub.oauth.identity.port import Visit
 from relay_stub.peer_socket import PeerSocket
 from tests.support.relay import registration
 
@@ -22,6 +23,7 @@ MACHINES: Final = ("m0", "m1")
 PROJECTS: Final = ("p0", "p1", "p2")
 REQUEST_IDS: Final = ("r0", "r1")
 CLIENTS: Final = 4
+VISIT: Final = Visit("127.0.0.1", "http://127.0.0.1:8787")
 
 
 @dataclass
@@ -50,7 +52,7 @@ class Peer:
         self.user = user
         self.recorder = Recorder()
         self._claims = AccessClaims(user_id, user, "session", role.audience, 0.0)
-        self.connection = Connection(relay, cast("PeerSocket", self.recorder))
+        self.connection = Connection(relay, cast("PeerSocket", self.recorder), VISIT)
         self.role = role(self.connection)
 
     def hello(self, payload: object) -> None:

@@ -14,10 +14,12 @@ from relay_stub.bus.memory import MemoryBus
 from relay_stub.client import RelayClient
 from relay_stub.config import RelayConfig
 from relay_stub.connection import Relay
+from relay_stub.live_sessions import LiveSessions
 from relay_stub.oauth.device import DeviceFlow
 from relay_stub.oauth.identity.port import Identity
 from relay_stub.oauth.tokens import TokenService
 from relay_stub.presence.memory import MemoryPresence
+from relay_stub.rate_limits import RateLimits
 from relay_stub.store.accounts import Accounts
 from relay_stub.store.database import Database
 from relay_stub.store.registrations import Registrations
@@ -85,6 +87,9 @@ def test_whatever_two_users_do_each_hears_only_what_is_theirs_and_all_of_it_once
             registrations=Registrations(database),
             tokens=cast("TokenService", None),
             devices=cast("DeviceFlow", None),
+            accounts=Accounts(database),
+            limits=RateLimits(),
+            live_sessions=LiveSessions(),
         )
         accounts, example = Accounts(database), next(_examples)
         user_ids = {user: accounts.sign_in(Identity("dev", f"{user} {example}", user)).id for user in USERS}

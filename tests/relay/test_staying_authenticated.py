@@ -1,13 +1,18 @@
 """How long who signed in may go on: docs/protocol.md, "Connections"."""
 
+import asyncio
 import time
+from contextlib import AsyncExitStack
 from datetime import datetime
 from pathlib import Path
 
 from relay_stub.client import RelayClient
 from tests.support.relay import (
     ScriptedDaemon,
+    answer_to,
     assert_closed_as_unauthorized,
+    close_code,
+    error_of,
     frame,
     hello,
     next_message,
@@ -95,3 +100,43 @@ async def test_a_daemons_connection_is_closed_with_its_session_too(relay_url: st
         await assert_closed_as_unauthorized(daemon.peer)
         status = await next_message(client)
         assert (status["type"], status["payload"]["connected"]) == ("daemon_status", False)
+
+
+async def test_two_triggers_that_refresh_at_once_both_get_tokens_of_which_the_last_count(relay_url: str) -> None:
+    tokens = await sign_in(relay_url, "alice")
+    async with RelayClient.connect(relay_url) as peer:
+        earlier, later = await asyncio.gather(*(peer.request("token_refresh", refresh(tokens)) for _ in range(2)))
+        for answer in (earlier, later):
+            await peer.hello(answer["accessToken"])
+        await peer.request("token_refresh", {"refreshToken": later["refreshToken"]})
+        await peer.send_raw(
+            frame("token_refresh", requestId="reuse", payload={"refreshToken": earlier["refreshToken"]})
+        )
+        await assert_closed_as_unauthorized(peer, request_id="reuse")
+
+
+async def test_refreshing_on_many_connections_at_once_leaves_at_most_one_good_token(relay_url: str) -> None:
+    tokens = await sign_in(relay_url, "alice")
+    async with AsyncExitStack() as stack:
+        peers = [await stack.enter_async_context(RelayClient.connect(relay_url)) for _ in range(5)]
+        answers = await asyncio.gather(*(answer_to(peer, "token_refresh", payload=refresh(tokens)) for peer in peers))
+        # A third use of one token is no lost answer any more: two hold it.
+        assert [answer["type"] for answer in answers].count("token_refresh_response") == 2
+        async with RelayClient.connect(relay_url) as late:
+            await late.send_raw(hello(tokens.access_token))
+            await assert_closed_as_unauthorized(late, request_id="hello")
+
+
+async def test_an_answer_lost_with_the_relay_can_be_asked_for_again(tmp_path: Path) -> None:
+    async with running_relay(tmp_path / "relay") as url:
+        tokens = await sign_in(url, "alice")
+        async with RelayClient.connect(url) as unlucky:
+            lost = await unlucky.request("token_refresh", refresh(tokens))
+    async with running_relay(tmp_path / "relay") as url, RelayClient.connect(url) as client:
+        again = await client.request("token_refresh", refresh(tokens))
+        await client.hello(again["accessToken"])
+        # Whoever shows what was lost has taken it from the wire.
+        assert (await error_of(client, "token_refresh", payload={"refreshToken": lost["refreshToken"]})).code == (
+            "UNAUTHORIZED"
+        )
+        assert await close_code(client) == 4401

@@ -3,48 +3,34 @@
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from relay_stub.oauth.identity.port import Identity, ProviderUnusable, Question
+from relay_stub.addresses import is_loopback
+from relay_stub.oauth.identity.port import Identity, Question, Visit
 
-PROVIDER_NAME = "dev"
 _QUESTION = Question(field="login", label="Name")
 _LOGIN = re.compile(r"[A-Za-z0-9._-]{1,39}")
 
 
 class DevIdentity:
-    """Believes any login name. ``relay_host`` is the address the relay listens on; raises ProviderUnusable
-    unless that is a loopback address."""
+    """Believes any login name. Not for a relay that other machines reach (``relay_stub.exposure``)."""
 
-    def __init__(self, relay_host: str) -> None:
-        if not _is_loopback(relay_host):
-            raise ProviderUnusable(
-                f"The identity provider dev asks for no secret, so it works only on a loopback address, not on "
-                f"{relay_host!r}. Listen on 127.0.0.1, or choose another identity provider."
-            )
+    name = "dev"
 
-    def serves(self, origin: str) -> bool:
-        # Also keeps out a website whose name was made to point at 127.0.0.1 (DNS rebinding), and a public proxy.
+    def serves(self, visit: Visit) -> bool:
+        # Keeps out a website whose name was made to point at 127.0.0.1 (DNS rebinding), and a proxy nobody told us of.
         try:
-            return _is_loopback(urlsplit(origin).hostname or "")
+            return is_loopback(urlsplit(visit.origin).hostname or "") and not visit.is_forwarded
         except ValueError:
             return False
 
-    async def begin(self) -> Question:
+    def begin(self) -> Question:
         return _QUESTION
 
-    async def identify(self, answers: Mapping[str, str]) -> Identity | Question:
-        login = answers.get(_QUESTION.field, "")
-        if _LOGIN.fullmatch(login):
-            return Identity(provider=PROVIDER_NAME, subject=login, login=login)
+    def believe(self, login_hint: str) -> Identity | Question:
+        if _LOGIN.fullmatch(login_hint):
+            return Identity(provider=self.name, subject=login_hint, login=login_hint)
         return replace(_QUESTION, problem="A name has 1 to 39 letters, digits, dots, dashes or underscores.")
 
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
+    async def identify(self, answers: Mapping[str, str], visit: Visit) -> Identity | Question:
+        return self.believe(answers.get(_QUESTION.field, ""))

@@ -1,15 +1,19 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from host.protocol.messages.auth import HOST_CLIENT_ID, ClientId, DeviceAuthorize, DeviceAuthorizeResponse
 from relay_stub.oauth.codes import AuthorizationCodes
 from relay_stub.oauth.device import DeviceFlow
 from relay_stub.oauth.identity.port import Identity
 from relay_stub.oauth.tokens import TokenService
 from relay_stub.store.accounts import Accounts
+from relay_stub.store.audit import AuditLog
 from relay_stub.store.database import Database
+from relay_stub.store.signing_keys import SigningKeys
 
 
 @dataclass
@@ -66,10 +70,31 @@ def revocations() -> Revocations:
 
 
 @pytest.fixture
-def tokens(accounts: Accounts, codes: AuthorizationCodes, revocations: Revocations, clock: FakeClock) -> TokenService:
-    return TokenService(accounts, codes, on_revoked=revocations, clock=clock)
+def audit(database: Database, clock: FakeClock) -> AuditLog:
+    return AuditLog(database, clock=clock)
+
+
+@pytest.fixture
+def tokens(database: Database, codes: AuthorizationCodes, revocations: Revocations, clock: FakeClock) -> TokenService:
+    return token_service(database, codes, revocations, clock)
+
+
+def token_service(
+    database: Database, codes: AuthorizationCodes, revocations: Revocations, clock: FakeClock, **settings: Any
+) -> TokenService:
+    """The service over this database, as a relay makes it when it starts."""
+    keys, audit = SigningKeys(database), AuditLog(database, clock=clock)
+    return TokenService(Accounts(database), codes, keys, audit, on_revoked=revocations, clock=clock, **settings)
 
 
 @pytest.fixture
 def devices(tokens: TokenService, clock: FakeClock) -> DeviceFlow:
-    return DeviceFlow(tokens.issue, verification_uri=lambda: "http://127.0.0.1:8787/oauth/device", clock=clock)
+    return DeviceFlow(tokens.issue, clock=clock)
+
+
+def authorize_device(
+    devices: DeviceFlow, client_id: ClientId = HOST_CLIENT_ID, *, address: str = "192.0.2.7"
+) -> DeviceAuthorizeResponse:
+    """A machine begins to wait."""
+    verification_uri = "http://127.0.0.1:8787/oauth/device"
+    return devices.authorize(DeviceAuthorize(client_id=client_id), verification_uri=verification_uri, address=address)

@@ -1,5 +1,6 @@
 import base64
 import json
+from dataclasses import replace
 from typing import Any
 
 import jwt
@@ -9,7 +10,8 @@ from hypothesis import strategies as st
 
 from host.protocol.errors import Unauthorized
 from relay_stub.oauth.access_tokens import AccessClaims, AccessTokens
-from relay_stub.store.accounts import Session, SigningKey, User
+from relay_stub.store.accounts import Session, User
+from relay_stub.store.signing_keys import SigningKey
 
 NOW_S = 1_800_000_000
 LIFETIME_S = 900
@@ -65,6 +67,18 @@ def test_a_token_of_an_older_key_is_still_good() -> None:
     token, _ = access(NOW_S, OLD_KEY).sign(SESSION, USER)
     assert access(NOW_S, KEY, OLD_KEY).verify(token, audience=HOST).user_id == "usr_1"
     refuses(token)
+
+
+def test_a_retired_key_is_good_for_nothing_when_its_last_token_has_expired() -> None:
+    retired = replace(OLD_KEY, retired_at_s=float(NOW_S))
+    last, _ = access(NOW_S, OLD_KEY).sign(SESSION, USER)
+    assert access(NOW_S + LIFETIME_S - 1, KEY, retired).verify(last, audience=HOST).user_id == "usr_1"
+    # Whoever has stolen the key can write any time into a token.
+    later_s = NOW_S + LIFETIME_S + 60
+    forever = forged({**CLAIMS, "exp": NOW_S + 10**6}, secret=OLD_KEY.secret, kid=OLD_KEY.kid)
+    with pytest.raises(Unauthorized):
+        access(later_s, KEY, retired).verify(forever, audience=HOST)
+    assert access(later_s - 1, KEY, retired).verify(forever, audience=HOST).user_id == "usr_1"
 
 
 def test_a_token_is_good_until_the_second_it_expires() -> None:

@@ -1,92 +1,43 @@
 """The pages over HTTP, with a real server and a real browser's headers where they matter."""
 
 import asyncio
-import base64
-import hashlib
-import re
 from collections.abc import AsyncIterator
-from html.parser import HTMLParser
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import pytest
-from aiohttp import ClientResponse, web
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp import ClientResponse
 
 from host.protocol.errors import AccessDenied, AuthorizationPending
-from host.protocol.messages.auth import AuthExchange, DeviceAuthorize, DeviceAuthorizeResponse, DeviceToken
+from host.protocol.messages.auth import AuthExchange, DeviceAuthorizeResponse, DeviceToken
 from relay_stub.oauth.codes import AuthorizationCodes
-from relay_stub.oauth.device import MAX_WRONG_USER_CODES, DeviceFlow
+from relay_stub.oauth.device import DeviceFlow
+from relay_stub.oauth.forms import MAX_PARAMETERS
 from relay_stub.oauth.identity.dev import DevIdentity
-from relay_stub.oauth.routes import MAX_PARAMETERS, add_oauth_routes
 from relay_stub.oauth.tokens import TokenService
-from relay_stub.store.accounts import Accounts
-from tests.relay.oauth.conftest import FakeClock
-
-Client = TestClient[web.Request, web.Application]
-
-VERIFIER = "v" * 43
-CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
-REDIRECT_URI = "http://127.0.0.1:4000/callback"
-PARAMETERS = {
-    "response_type": "code",
-    "client_id": "pocketcoder-host",
-    "redirect_uri": REDIRECT_URI,
-    "state": 'a"b<c>&d',
-    "code_challenge": CHALLENGE,
-    "code_challenge_method": "S256",
-}
+from relay_stub.rate_limits import DEFAULT_RATES, RateLimits
+from relay_stub.store.database import Database
+from tests.relay.oauth.browsers import (
+    PARAMETERS,
+    REDIRECT_URI,
+    VERIFIER,
+    Client,
+    answer_of,
+    assert_safe_page,
+    authorize,
+    browsing,
+    page_of,
+    policy_of,
+    post,
+)
+from tests.relay.oauth.conftest import FakeClock, authorize_device
 
 
 @pytest.fixture
-async def browser(codes: AuthorizationCodes, devices: DeviceFlow, accounts: Accounts) -> AsyncIterator[Client]:
-    app = web.Application()
-    add_oauth_routes(
-        app,
-        provider=DevIdentity("127.0.0.1"),
-        codes=codes,
-        devices=devices,
-        accounts=accounts,
-        own_origin=lambda request: f"http://{request.host}",
-    )
-    async with TestClient(TestServer(app)) as client:
+async def browser(
+    database: Database, codes: AuthorizationCodes, devices: DeviceFlow, clock: FakeClock
+) -> AsyncIterator[Client]:
+    async with browsing(DevIdentity(), database, codes, devices, clock) as client:
         yield client
-
-
-class FormParser(HTMLParser):
-    """Collects what a browser would send back, and every tag."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.fields: dict[str, str] = {}
-        self.tags: set[str] = set()
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.add(tag)
-        values = dict(attrs)
-        if tag == "input":
-            self.fields[values["name"] or ""] = values.get("value") or ""
-
-
-async def authorize(browser: Client, **changes: str) -> ClientResponse:
-    return await browser.get("/oauth/authorize", params={**PARAMETERS, **changes}, allow_redirects=False)
-
-
-async def post(
-    browser: Client, path: str, form: dict[str, str], headers: dict[str, str] | None = None
-) -> ClientResponse:
-    return await browser.post(path, data=form, headers=headers, allow_redirects=False)
-
-
-def answer_of(response: ClientResponse) -> dict[str, str]:
-    location = urlsplit(response.headers["Location"])
-    assert f"{location.scheme}://{location.netloc}{location.path}" == REDIRECT_URI
-    return {name: value for name, (value,) in parse_qs(location.query).items()}
-
-
-def policy_of(response: ClientResponse) -> dict[str, str]:
-    directives = response.headers["Content-Security-Policy"].split("; ")
-    return {name: value for name, _, value in (directive.partition(" ") for directive in directives)}
 
 
 # Authorizing
@@ -107,7 +58,7 @@ async def test_a_hinted_name_is_signed_in_at_once(browser: Client, tokens: Token
 async def test_without_a_hint_a_page_asks_and_its_form_signs_in(browser: Client) -> None:
     page = await authorize(browser)
     assert page.status == 200
-    form = FormParser(await page.text())
+    form = await page_of(page)
     assert form.fields == {**PARAMETERS, "login": ""}
     response = await post(browser, "/oauth/authorize", {**form.fields, "login": "bob"})
     assert response.status == 303
@@ -172,7 +123,7 @@ async def test_a_body_that_is_no_form_is_refused(browser: Client, body: bytes) -
 
 @pytest.fixture
 def waiting(devices: DeviceFlow) -> DeviceAuthorizeResponse:
-    return devices.authorize(DeviceAuthorize(client_id="pocketcoder-host"))
+    return authorize_device(devices)
 
 
 def decision(waiting: DeviceAuthorizeResponse, verdict: str, login: str = "alice") -> dict[str, str]:
@@ -184,7 +135,7 @@ async def test_a_machine_is_approved_on_the_page_its_link_opens(
 ) -> None:
     link = urlsplit(waiting.verification_uri_complete)
     page = await browser.get(f"{link.path}?{link.query}")
-    form = FormParser(await page.text())
+    form = await page_of(page)
     assert form.fields == {"user_code": waiting.user_code, "login": ""}
     with pytest.raises(AuthorizationPending):
         devices.poll(DeviceToken(device_code=waiting.device_code))
@@ -224,19 +175,59 @@ async def test_a_form_without_a_decision_decides_nothing(
 async def test_a_name_that_is_none_keeps_the_code_in_the_form(
     browser: Client, waiting: DeviceAuthorizeResponse
 ) -> None:
-    response = await post(browser, "/oauth/device", decision(waiting, "approve", login="no name"))
-    text = await response.text()
-    assert "A name has 1 to 39 letters" in text
-    assert FormParser(text).fields["user_code"] == waiting.user_code
+    page = await page_of(await post(browser, "/oauth/device", decision(waiting, "approve", login="no name")))
+    assert "A name has 1 to 39 letters" in page.text
+    assert page.fields["user_code"] == waiting.user_code
 
 
-async def test_wrong_codes_are_told_and_then_stopped(browser: Client, waiting: DeviceAuthorizeResponse) -> None:
-    wrong = {"user_code": "AAAA-AAAA", "login": "alice", "decision": "approve"}
-    for _ in range(MAX_WRONG_USER_CODES):
-        response = await post(browser, "/oauth/device", wrong)
+async def test_a_person_sees_the_code_what_asks_and_from_where_before_deciding(
+    browser: Client, waiting: DeviceAuthorizeResponse, clock: FakeClock
+) -> None:
+    clock.advance(190)
+    page = await page_of(await browser.get("/oauth/device", params={"user_code": waiting.user_code.lower()}))
+    for shown in (waiting.user_code, "PocketCoder on a computer", "192.0.2.7", "3 min ago", "refuse"):
+        assert shown in page.text
+
+
+async def test_without_a_code_the_page_asks_for_one_and_leads_to_the_question(
+    browser: Client, waiting: DeviceAuthorizeResponse
+) -> None:
+    asked = await page_of(await browser.get("/oauth/device"))
+    assert asked.forms == [{"method": "get", "action": "device"}]
+    assert asked.fields == {"user_code": ""}
+    page = await page_of(await browser.get("/oauth/device", params={"user_code": waiting.user_code}))
+    assert page.forms == [{"method": "post", "action": "device"}]
+
+
+async def test_a_wrong_code_is_told_and_kept_to_be_mended(browser: Client, waiting: DeviceAuthorizeResponse) -> None:
+    wrong = decision(waiting, "approve") | {"user_code": "AAAA-AAAA"}
+    for response in (
+        await browser.get("/oauth/device", params=wrong),
+        await post(browser, "/oauth/device", wrong),
+        await post(browser, "/oauth/device", wrong | {"decision": "deny"}),
+    ):
         assert response.status == 400
-        assert "This code is not known" in await response.text()
-    assert (await post(browser, "/oauth/device", decision(waiting, "approve"))).status == 429
+        page = await page_of(response)
+        assert "This code is not known" in page.text
+        assert page.fields == {"user_code": "AAAA-AAAA"}
+
+
+async def test_guessing_codes_is_stopped(
+    database: Database,
+    codes: AuthorizationCodes,
+    devices: DeviceFlow,
+    clock: FakeClock,
+    waiting: DeviceAuthorizeResponse,
+) -> None:
+    limits = RateLimits(DEFAULT_RATES, clock=clock)
+    async with browsing(DevIdentity(), database, codes, devices, clock, limits=limits) as browser:
+        for _ in range(DEFAULT_RATES["user_code"].burst):
+            assert (await browser.get("/oauth/device", params={"user_code": "AAAA-AAAA"})).status == 400
+        stopped = await post(browser, "/oauth/device", decision(waiting, "approve"))
+        assert stopped.status == 429
+        assert int(stopped.headers["Retry-After"]) > 0
+        clock.advance(60)
+        assert (await post(browser, "/oauth/device", decision(waiting, "approve"))).status == 200
 
 
 async def test_a_machine_waits_no_longer_than_its_code_lives(
@@ -283,52 +274,54 @@ async def test_a_browser_that_came_by_another_name_is_refused(browser: Client) -
         assert response.status == 403
 
 
+async def test_a_cancelled_sign_in_is_told_to_the_client(browser: Client) -> None:
+    response = await post(browser, "/oauth/authorize", {**PARAMETERS, "login": "alice", "decision": "deny"})
+    assert response.status == 303
+    answer = answer_of(response)
+    assert (answer["error"], answer["state"]) == ("access_denied", PARAMETERS["state"])
+    assert "code" not in answer
+
+
 # The pages themselves
 
 
-async def pages_of(browser: Client) -> list[ClientResponse]:
+async def pages_of(browser: Client, waiting: DeviceAuthorizeResponse) -> list[ClientResponse]:
     return [
         await authorize(browser),
         await authorize(browser, client_id="unknown"),
+        await browser.get("/oauth/device"),
         await browser.get("/oauth/device", params={"user_code": '"><script>alert(1)</script>'}),
+        await browser.get("/oauth/device", params={"user_code": waiting.user_code}),
         await post(browser, "/oauth/device", {"user_code": "<b>", "login": "alice", "decision": "approve"}),
         await post(browser, "/oauth/device", {}),
+        await post(browser, "/oauth/device", decision(waiting, "approve")),
     ]
 
 
-async def test_every_page_forbids_all_but_its_own_style(browser: Client) -> None:
-    for response in await pages_of(browser):
-        text = await response.text()
-        style = re.search(r"<style>(.*?)</style>", text)
-        assert style
-        digest = base64.b64encode(hashlib.sha256(style[1].encode()).digest()).decode()
-        policy = policy_of(response)
-        assert policy["default-src"] == "'none'"
-        assert policy["style-src"] == f"'sha256-{digest}'"
-        assert policy["frame-ancestors"] == policy["base-uri"] == "'none'"
-        assert response.headers["Referrer-Policy"] == "no-referrer"
-        assert response.headers["Cache-Control"] == "no-store"
-        assert response.headers["X-Content-Type-Options"] == "nosniff"
-        assert response.content_type == "text/html"
+async def test_every_page_is_safe_and_fits_a_phone(browser: Client, waiting: DeviceAuthorizeResponse) -> None:
+    for response in await pages_of(browser, waiting):
+        await assert_safe_page(response)
 
 
-async def test_no_page_has_a_script_or_loads_anything_and_all_fit_a_phone(browser: Client) -> None:
-    for response in await pages_of(browser):
-        text = await response.text()
-        assert not FormParser(text).tags & {"script", "link", "img", "iframe", "b"}
-        assert "style=" not in text
-        assert "width=device-width" in text
+async def test_a_person_sees_what_signs_in_and_where_the_browser_goes_then(browser: Client) -> None:
+    host = await page_of(await authorize(browser))
+    assert "PocketCoder on a computer" in host.text
+    assert "http://127.0.0.1:4000" in host.text
+    own = str(browser.make_url("/app"))
+    app = await page_of(await authorize(browser, client_id="pocketcoder-web", redirect_uri=own))
+    assert "The PocketCoder app in a browser" in app.text
+    assert own.removesuffix("/app") in app.text
 
 
 async def test_what_came_from_outside_is_escaped(browser: Client) -> None:
     hostile = "\"'><b>&"
-    page = await authorize(browser, state=hostile, redirect_uri="http://127.0.0.1:4000/'\"><b>")
-    form = FormParser(await page.text())
-    assert form.fields["state"] == hostile
-    assert form.fields["redirect_uri"] == "http://127.0.0.1:4000/'\"><b>"
-    assert "b" not in form.tags
-    device = FormParser(await (await browser.get("/oauth/device", params={"user_code": hostile})).text())
+    page = await page_of(await authorize(browser, state=hostile, redirect_uri="http://127.0.0.1:4000/'\"><b>"))
+    assert page.fields["state"] == hostile
+    assert page.fields["redirect_uri"] == "http://127.0.0.1:4000/'\"><b>"
+    assert "b" not in page.tags
+    device = await page_of(await browser.get("/oauth/device", params={"user_code": hostile}))
     assert device.fields["user_code"] == hostile
+    assert "b" not in device.tags
 
 
 @pytest.mark.parametrize(

@@ -7,14 +7,14 @@ from msgspec import UNSET
 
 from host.core.clock import rfc3339
 from host.protocol.errors import Unauthorized
-from host.protocol.messages.auth import AuthExchange, TokenRefresh, Tokens, UserProfile
+from host.protocol.messages.auth import AuthExchange, TokenRefresh, TokenRevoke, Tokens, UserProfile
 from relay_stub.oauth.codes import AuthorizationCodes
 from relay_stub.oauth.grant import Grant
 from relay_stub.oauth.identity.port import Identity
 from relay_stub.oauth.tokens import SESSION_LIFETIME_S, AccessClaims, TokenService
 from relay_stub.store.accounts import Accounts
 from relay_stub.store.database import Database
-from tests.relay.oauth.conftest import FakeClock, Revocations
+from tests.relay.oauth.conftest import FakeClock, Revocations, token_service
 
 HOST = "pocketcoder-host"
 VERIFIER = "v" * 43
@@ -30,6 +30,10 @@ def first(tokens: TokenService, user_id: str) -> Tokens:
 
 def refresh(tokens: TokenService, previous: Tokens) -> Tokens:
     return tokens.refresh(TokenRefresh(refresh_token=previous.refresh_token))
+
+
+def sign_out(tokens: TokenService, issued: Tokens) -> None:
+    tokens.sign_out(TokenRevoke(refresh_token=issued.refresh_token))
 
 
 def refuses(tokens: TokenService, previous: Tokens) -> None:
@@ -93,8 +97,10 @@ def test_a_wrong_code_begins_nothing(tokens: TokenService, codes: AuthorizationC
         tokens.exchange(request.model_copy(update={"code_verifier": "w" * 43}))
 
 
-def test_the_access_tokens_life_can_be_set(accounts: Accounts, codes: AuthorizationCodes, user_id: str) -> None:
-    tokens = TokenService(accounts, codes, on_revoked=Revocations(), access_lifetime_s=5)
+def test_the_access_tokens_life_can_be_set(
+    database: Database, codes: AuthorizationCodes, user_id: str, clock: FakeClock
+) -> None:
+    tokens = token_service(database, codes, Revocations(), clock, access_lifetime_s=5)
     assert tokens.issue(Grant(user_id, "pocketcoder-host")).expires_in_s == 5
 
 
@@ -113,8 +119,8 @@ def test_an_access_token_of_a_revoked_session_is_refused_at_once(
     tokens: TokenService, first: Tokens, revocations: Revocations, user_id: str
 ) -> None:
     session_id = claims_of(tokens, first).session_id
-    tokens.revoke(session_id)
-    tokens.revoke(session_id)
+    sign_out(tokens, first)
+    sign_out(tokens, first)
     assert revocations.told == [(user_id, session_id)]
     assert is_ended(tokens, first)
 
@@ -206,7 +212,7 @@ def test_each_token_of_a_chain_has_its_own_second_chance(tokens: TokenService, f
 
 def test_one_revoked_session_leaves_the_users_others_alone(tokens: TokenService, first: Tokens, user_id: str) -> None:
     other = tokens.issue(Grant(user_id, "pocketcoder-host"))
-    tokens.revoke(claims_of(tokens, first).session_id)
+    sign_out(tokens, first)
     assert is_good(tokens, refresh(tokens, other))
 
 
@@ -248,9 +254,8 @@ def test_expired_sessions_are_forgotten_when_another_begins(
 def test_sessions_outlive_a_restart_and_expired_ones_are_forgotten(tmp_path: Path, clock: FakeClock) -> None:
     def start() -> tuple[Database, Accounts, TokenService]:
         database = Database.open(tmp_path / "data")
-        accounts = Accounts(database)
-        service = TokenService(accounts, AuthorizationCodes(clock=clock), on_revoked=Revocations(), clock=clock)
-        return database, accounts, service
+        service = token_service(database, AuthorizationCodes(clock=clock), Revocations(), clock)
+        return database, Accounts(database), service
 
     database, accounts, tokens = start()
     grant = Grant(accounts.sign_in(Identity("dev", "alice", "alice")).id, "pocketcoder-host")

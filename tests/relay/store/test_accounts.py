@@ -1,12 +1,10 @@
 import hashlib
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from relay_stub.oauth.identity.port import Identity
 from relay_stub.store.accounts import Accounts, Session
-from relay_stub.store.database import Database
 
 ALICE = Identity("dev", "alice", "alice")
 
@@ -33,25 +31,9 @@ def test_a_user_nobody_knows_is_none(accounts: Accounts) -> None:
     assert accounts.user("usr_nobody") is None
 
 
-def test_the_signing_key_is_made_once_and_kept_over_a_restart(tmp_path: Path) -> None:
-    database = Database.open(tmp_path)
-    keys = Accounts(database).signing_keys(at_s=1.0)
-    assert [len(key.secret) for key in keys] == [32]
-    database.close()
-    database = Database.open(tmp_path)
-    assert Accounts(database).signing_keys(at_s=2.0) == keys
-    database.close()
-
-
-def test_the_newest_signing_key_comes_first(accounts: Accounts, database: Database) -> None:
-    (old,) = accounts.signing_keys(at_s=1.0)
-    database.execute("INSERT INTO signing_keys VALUES ('newer', ?, 2.0)", (bytes(32),))
-    assert [key.kid for key in accounts.signing_keys(at_s=3.0)] == ["newer", old.kid]
-
-
 def test_a_session_is_found_by_its_family_and_can_be_rotated(accounts: Accounts, user_id: str) -> None:
     session = session_of(user_id)
-    accounts.start_session(session)
+    accounts.start_session(session, address="192.0.2.1")
     assert accounts.session_of_family(session.family_hash) == session
     accounts.rotate("one", current_hash=b"next", previous_hash=b"current", at_s=2000.0)
     assert accounts.session_of_family(session.family_hash) == replace(
@@ -61,7 +43,7 @@ def test_a_session_is_found_by_its_family_and_can_be_rotated(accounts: Accounts,
 
 
 def test_a_session_is_revoked_once(accounts: Accounts, user_id: str) -> None:
-    accounts.start_session(session_of(user_id))
+    accounts.start_session(session_of(user_id), address="192.0.2.1")
     assert accounts.is_session_valid("one")
     assert accounts.revoke_session("one", at_s=2000.0) == user_id
     assert accounts.revoke_session("one", at_s=3000.0) is None
@@ -71,6 +53,6 @@ def test_a_session_is_revoked_once(accounts: Accounts, user_id: str) -> None:
 
 @pytest.mark.parametrize(("unused_since_s", "left"), [(999.0, True), (1000.0, False)])
 def test_sessions_out_of_use_are_forgotten(accounts: Accounts, user_id: str, unused_since_s: float, left: bool) -> None:
-    accounts.start_session(session_of(user_id))
+    accounts.start_session(session_of(user_id), address="192.0.2.1")
     accounts.forget_sessions(unused_since_s=unused_since_s)
     assert accounts.is_session_valid("one") is left

@@ -24,7 +24,7 @@ def mode(path: Path) -> int:
 
 
 def add_key(database: Database, kid: str) -> None:
-    database.execute("INSERT INTO signing_keys VALUES (?, ?, 0)", (kid, b"secret"))
+    database.execute("INSERT INTO signing_keys VALUES (?, ?, 0, NULL)", (kid, b"secret"))
 
 
 def kids(database: Database) -> list[str]:
@@ -48,7 +48,7 @@ def write_and_die(data_dir: Path) -> None:
         "import os, pathlib, sys\n"
         "from relay_stub.store.database import Database\n"
         "database = Database.open(pathlib.Path(sys.argv[1]))\n"
-        "database.execute('INSERT INTO signing_keys VALUES (?, ?, 0)', ('one', b'secret'))\n"
+        "database.execute('INSERT INTO signing_keys VALUES (?, ?, 0, NULL)', ('one', b'secret'))\n"
         "os._exit(0)\n"
     )
     subprocess.run([sys.executable, "-c", script, str(data_dir)], check=True, timeout=30)
@@ -76,7 +76,9 @@ def test_a_failed_transaction_leaves_nothing(tmp_path: Path) -> None:
     database = Database.open(tmp_path)
 
     with pytest.raises(sqlite3.IntegrityError), database.transaction():
-        database.execute_many("INSERT INTO signing_keys VALUES (?, ?, 0)", [("one", b"secret"), ("one", b"secret")])
+        database.execute_many(
+            "INSERT INTO signing_keys VALUES (?, ?, 0, NULL)", [("one", b"secret"), ("one", b"secret")]
+        )
     assert kids(database) == []
     with database.transaction():
         add_key(database, "two")
@@ -159,3 +161,11 @@ def test_a_directory_that_may_not_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="cannot write to its data directory"):
         Database.open(tmp_path)
     tmp_path.chmod(0o700)
+
+
+def test_beside_a_running_relay_nothing_is_upgraded(tmp_path: Path) -> None:
+    relay = Database.open(tmp_path)
+    relay.execute("PRAGMA user_version = 0")
+    with pytest.raises(StoreError, match="An older relay, or one that just starts, is running"):
+        Database.open_beside(tmp_path)
+    relay.close()

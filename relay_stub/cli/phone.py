@@ -1,38 +1,21 @@
-"""``pocketcoder-relay``: serve, and a phone for the terminal."""
+"""A phone for the terminal: ``pocketcoder-relay call`` and ``watch``."""
 
 import asyncio
-import contextlib
-import logging
-import signal
-import sys
-from collections.abc import Callable, Coroutine
-from pathlib import Path
-from typing import Annotated, Any, Final, NoReturn
+from collections.abc import Coroutine
+from typing import Annotated, Any, Final
 from uuid import uuid4
 
 import msgspec
-import platformdirs
 import typer
 
 from host.core.settings import SettingsError, relay_url
 from host.protocol.catalog import needs_project
-from relay_stub.app import run_relay
+from relay_stub.cli.output import fail
+from relay_stub.cli.serve import DEFAULT_PORT
 from relay_stub.client import ClientError, ConnectionClosed, Message, RelayClient
-from relay_stub.config import RelayConfig
-from relay_stub.oauth.identity.port import ProviderUnusable
-from relay_stub.store.data_directory import StoreError
-from relay_stub.version import relay_version
 
-DEFAULT_PORT: Final = 8787
 DEFAULT_RELAY_URL: Final = f"ws://127.0.0.1:{DEFAULT_PORT}"
 DEFAULT_LOGIN: Final = "dev"
-
-app = typer.Typer(
-    help="PocketCoder's relay: daemons dial in, clients dial in, and it passes messages between them.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
 
 
 def _relay_url(text: str) -> str:
@@ -50,53 +33,6 @@ LoginOption = Annotated[
 ]
 
 
-def main() -> None:
-    app(prog_name="pocketcoder-relay")
-
-
-def _show_version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"pocketcoder-relay {relay_version()}")
-        raise typer.Exit
-
-
-@app.callback()
-def _options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
-    ] = False,
-) -> None:
-    pass
-
-
-@app.command()
-def serve(
-    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 lets the system choose.")] = DEFAULT_PORT,
-    data_dir: Annotated[Path | None, typer.Option(help="Where users, tokens and machines are kept.")] = None,
-    identity: Annotated[str, typer.Option(help="Who says who users are: dev.")] = "dev",
-    access_lifetime_s: Annotated[int, typer.Option(min=1, max=86400, help="Life of an access token.")] = 900,
-) -> None:
-    """Run the relay until Ctrl-C.
-
-    Example: pocketcoder-relay serve --port 8787 --data-dir ~/relay
-    """
-    if identity != "dev":
-        raise typer.BadParameter("The only identity provider is dev.", param_hint="--identity")
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    config = RelayConfig(
-        data_dir=data_dir or _default_data_dir(), host=host, port=port, access_lifetime_s=access_lifetime_s
-    )
-    try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve(config))
-    except (StoreError, ProviderUnusable) as exc:
-        _fail(str(exc))
-    except OSError:
-        _fail(f"The relay cannot listen on {host} port {port}. Is the port taken? Choose another with --port.")
-
-
-@app.command()
 def call(
     wire_type: Annotated[str, typer.Argument(metavar="TYPE", help="A message type, such as fs_list.")],
     payload: Annotated[str, typer.Argument(metavar="[PAYLOAD-JSON]", help="The request's payload.")] = "{}",
@@ -119,7 +55,6 @@ def call(
     _run(_call(relay, login, wire_type, content, project, machine, request_id))
 
 
-@app.command()
 def watch(
     project: Annotated[str | None, typer.Option(help="A project's name or id; else all of them.")] = None,
     relay: RelayOption = DEFAULT_RELAY_URL,
@@ -130,17 +65,6 @@ def watch(
     Example: pocketcoder-relay watch --project myapp
     """
     _run(_watch(relay, login, project))
-
-
-async def _serve(config: RelayConfig) -> None:
-    stopped = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    async with run_relay(config) as url:
-        typer.echo(f"Relay listening on {url}")
-        sys.stdout.flush()
-        await stopped.wait()
-    typer.echo("Relay stopped.")
 
 
 async def _call(
@@ -253,28 +177,10 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
     try:
         asyncio.run(work)
     except ConnectionClosed as exc:
-        _fail(f"{exc} Try again in a moment.")
+        fail(f"{exc} Try again in a moment.")
     except ClientError as exc:
-        _fail(str(exc))
+        fail(str(exc))
     except UnicodeEncodeError:
-        _fail("What you wrote is not valid UTF-8, and nothing else can be sent. Write it in UTF-8.")
+        fail("What you wrote is not valid UTF-8, and nothing else can be sent. Write it in UTF-8.")
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
-
-
-def _fail(message: str) -> NoReturn:
-    typer.echo(message, err=True)
-    raise typer.Exit(1)
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop where it installs: a quarter less time for each message."""
-    with contextlib.suppress(ImportError):
-        import uvloop  # noqa: PLC0415 - does not install everywhere
-
-        return uvloop.new_event_loop
-    return None
-
-
-def _default_data_dir() -> Path:
-    return Path(platformdirs.user_data_dir("pocketcoder-relay", appauthor=False))
