@@ -142,11 +142,11 @@ async def open_transport(url: str) -> AsyncIterator[Transport]:
 
 def _system_trust() -> ssl.SSLContext:
     """Trusts whom this system trusts, or whom ``SSL_CERT_FILE`` names."""
-    if sys.platform == "linux" or os.environ.get("SSL_CERT_FILE"):
-        return ssl.create_default_context()
-    import truststore  # noqa: PLC0415 - elsewhere OpenSSL knows nothing of the system's own store
+    if sys.platform != "linux" and not os.environ.get("SSL_CERT_FILE"):
+        import truststore  # noqa: PLC0415 - there OpenSSL knows nothing of the system's own store
 
-    return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    return ssl.create_default_context()
 
 
 def _lost(closed: ConnectionClosed) -> ConnectionLost:
