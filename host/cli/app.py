@@ -8,6 +8,7 @@ from typing import Annotated, Final
 
 import typer
 
+from host.cli.autostart import disable_autostart, enable_autostart
 from host.cli.exit_codes import INTERRUPTED
 from host.cli.output import errors_for_people, fail, print_table
 from host.cli.status import show_status
@@ -29,6 +30,8 @@ app = typer.Typer(
 
 machine = typer.Typer(help="This machine's label and key.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(machine, name="machine")
+app.command("enable-autostart")(enable_autostart)
+app.command("disable-autostart")(disable_autostart)
 
 
 def _show_version(wanted: bool) -> None:
