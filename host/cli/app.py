@@ -277,7 +277,8 @@ def _wake(paths: HostPaths, settings: Settings, pid: int) -> None:
 
 
 def _surroundings() -> tuple[HostPaths, Settings]:
-    paths, settings = find_paths(os.environ), Settings.from_environment(os.environ)
+    paths = find_paths(os.environ)
+    settings = Settings.load(os.environ, paths.config_file)
     for warning in prepare_home(paths):
         typer.echo(warning, err=True)
     return paths, settings

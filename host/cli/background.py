@@ -84,7 +84,8 @@ def _daemon_process() -> int:
                 pipe.write(message[:_MAX_MESSAGE_BYTES])
 
     try:
-        paths, settings = find_paths(os.environ), Settings.from_environment(os.environ)
+        paths = find_paths(os.environ)
+        settings = Settings.load(os.environ, paths.config_file)
         prepare_home(paths)
         configure_logging(paths, settings.log_level, foreground=False)
         asyncio.run(run_daemon(paths, settings, on_ready=lambda: say(_READY)))

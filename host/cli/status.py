@@ -15,7 +15,7 @@ def show_status(*, as_json: bool) -> int:
     """Print the daemon's status and return the exit code: 3 when it doesn't run, 4 when nobody is signed in."""
     try:
         paths = find_paths(os.environ)
-        settings = Settings.from_environment(os.environ)
+        settings = Settings.load(os.environ, paths.config_file)
         answer = ControlClient(paths, settings.control_port).request("GET", "/status")
     except DaemonNotRunning as exc:
         return _failed("DAEMON_NOT_RUNNING", str(exc), NOT_RUNNING, as_json=as_json)

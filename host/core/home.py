@@ -44,6 +44,10 @@ class HostPaths:
         return self._home / "auth.json"
 
     @property
+    def config_file(self) -> Path:
+        return self._home / "config.toml"
+
+    @property
     def control_token(self) -> Path:
         return self._home / "control.token"
 

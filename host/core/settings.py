@@ -1,8 +1,9 @@
-"""What the environment says. Imported by ``pocketcoder status``: see host.core.home about imports."""
+"""What can be set. Imported by ``pocketcoder status``: see host.core.home about imports."""
 
 import ipaddress
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from host.core.errors import ForPeople
@@ -10,6 +11,7 @@ from host.core.errors import ForPeople
 DEFAULT_RELAY_URL = "wss://gateway.pocketcoder.dev"
 DEFAULT_CONTROL_PORT = 17333
 LOG_LEVELS = ("error", "warning", "info", "debug")
+LOG_FORMATS = ("text", "json")
 
 _SCHEMES = {"wss": "wss", "https": "wss", "ws": "ws", "http": "ws"}
 _HOST_NAME = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_.])?")
@@ -20,36 +22,79 @@ class SettingsError(ForPeople):
 
 
 class Settings:
-    """One process's settings. ``gateway_url`` and ``claude_path`` are None where nothing was set."""
+    """One process's settings; None where nothing was set and there is no default of ours."""
 
-    __slots__ = ("claude_path", "control_port", "gateway_url", "log_level")
+    __slots__ = (
+        "agent_days",
+        "agents_at_once",
+        "allows_bypass_permissions",
+        "allows_mcp_config",
+        "claude_path",
+        "command_days",
+        "commands_at_once",
+        "control_port",
+        "gateway_url",
+        "ignored_names",
+        "log_format",
+        "log_level",
+    )
 
     def __init__(
         self,
         *,
         gateway_url: str | None = None,
         log_level: str = "info",
+        log_format: str = "text",
         control_port: int = DEFAULT_CONTROL_PORT,
         claude_path: str | None = None,
+        ignored_names: tuple[str, ...] = (),
+        commands_at_once: int | None = None,
+        agents_at_once: int | None = None,
+        command_days: int | None = None,
+        agent_days: int | None = None,
+        allows_bypass_permissions: bool = False,
+        allows_mcp_config: bool = False,
     ) -> None:
         self.gateway_url = gateway_url
         self.log_level = log_level
+        self.log_format = log_format
         self.control_port = control_port
         self.claude_path = claude_path
+        self.ignored_names = ignored_names
+        self.commands_at_once = commands_at_once
+        self.agents_at_once = agents_at_once
+        self.command_days = command_days
+        self.agent_days = agent_days
+        self.allows_bypass_permissions = allows_bypass_permissions
+        self.allows_mcp_config = allows_mcp_config
 
     @classmethod
-    def from_environment(cls, environ: Mapping[str, str]) -> "Settings":
-        """Read ``GATEWAY_URL``, ``LOG_LEVEL``, ``POCKETCODER_CONTROL_PORT`` and ``POCKETCODER_CLAUDE``.
+    def load(cls, environ: Mapping[str, str], config_file: Path) -> "Settings":
+        """What the environment says, else ``config.toml``, else the defaults.
 
-        An empty variable counts as unset. Raises SettingsError for the first wrong one.
+        The variables are ``GATEWAY_URL``, ``LOG_LEVEL``, ``POCKETCODER_CONTROL_PORT`` and ``POCKETCODER_CLAUDE``;
+        an empty one counts as unset. Raises SettingsError or ConfigError for the first wrong setting; OSError.
         """
-        gateway_url = environ.get("GATEWAY_URL")
-        return cls(
-            gateway_url=relay_url(gateway_url, setting="GATEWAY_URL") if gateway_url else None,
-            log_level=_log_level(environ.get("LOG_LEVEL") or "info"),
-            control_port=_port(environ.get("POCKETCODER_CONTROL_PORT") or str(DEFAULT_CONTROL_PORT)),
-            claude_path=environ.get("POCKETCODER_CLAUDE") or None,
-        )
+        values = {}
+        if config_file.exists():
+            from host.core.config_file import read_config  # noqa: PLC0415 - only where there is one
+
+            values = read_config(config_file)
+        if url := environ.get("GATEWAY_URL"):
+            values["gateway_url"] = relay_url(url, setting="GATEWAY_URL")
+        elif "gateway_url" in values:
+            values["gateway_url"] = relay_url(values["gateway_url"], setting=f"relay.url in {config_file}")
+        if level := environ.get("LOG_LEVEL"):
+            values["log_level"] = _one_of(level, LOG_LEVELS, "LOG_LEVEL")
+        elif "log_level" in values:
+            values["log_level"] = _one_of(values["log_level"], LOG_LEVELS, f"log.level in {config_file}")
+        if "log_format" in values:
+            values["log_format"] = _one_of(values["log_format"], LOG_FORMATS, f"log.format in {config_file}")
+        if port := environ.get("POCKETCODER_CONTROL_PORT"):
+            values["control_port"] = _port(port)
+        if path := environ.get("POCKETCODER_CLAUDE"):
+            values["claude_path"] = path
+        return cls(**values)
 
 
 def relay_url(text: str, *, setting: str = "The relay's address", insecure: bool = False) -> str:
@@ -109,11 +154,10 @@ def is_loopback(host: str) -> bool:
     return address.is_loopback
 
 
-def _log_level(text: str) -> str:
-    level = text.lower()
-    if level not in LOG_LEVELS:
-        raise SettingsError(f"LOG_LEVEL is {text!r}, but must be one of {', '.join(LOG_LEVELS)}.")
-    return level
+def _one_of(text: str, allowed: tuple[str, ...], setting: str) -> str:
+    if text.lower() not in allowed:
+        raise SettingsError(f"{setting} is {text!r}, but must be one of {', '.join(allowed)}.")
+    return text.lower()
 
 
 def _port(text: str) -> int:

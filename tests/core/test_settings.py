@@ -1,10 +1,19 @@
+from pathlib import Path
+
 import pytest
 
+from host.core.errors import ForPeople
 from host.core.settings import DEFAULT_RELAY_URL, Settings, SettingsError, relay_url
+
+NOWHERE = Path("/nonexistent/config.toml")
+
+
+def loaded(environ: dict[str, str], config_file: Path = NOWHERE) -> Settings:
+    return Settings.load(environ, config_file)
 
 
 def test_an_empty_environment_gives_the_defaults() -> None:
-    settings = Settings.from_environment({"GATEWAY_URL": "", "LOG_LEVEL": "", "POCKETCODER_CLAUDE": ""})
+    settings = loaded({"GATEWAY_URL": "", "LOG_LEVEL": "", "POCKETCODER_CLAUDE": ""})
 
     assert settings.gateway_url is None
     assert settings.claude_path is None
@@ -20,7 +29,7 @@ def test_every_variable_is_read() -> None:
         "POCKETCODER_CLAUDE": "/opt/claude",
     }
 
-    settings = Settings.from_environment(environ)
+    settings = loaded(environ)
 
     assert settings.gateway_url == "wss://relay.example"
     assert settings.log_level == "debug"
@@ -42,7 +51,7 @@ def test_every_variable_is_read() -> None:
 )
 def test_a_wrong_value_is_told_with_its_variable_and_what_is_allowed(variable: str, value: str, allowed: str) -> None:
     with pytest.raises(SettingsError) as failure:
-        Settings.from_environment({variable: value})
+        loaded({variable: value})
 
     message = str(failure.value)
     assert message.startswith(f"{variable} is {value!r}")
@@ -97,3 +106,64 @@ def test_an_address_with_secrets_is_refused_without_repeating_them(text: str) ->
 def test_what_is_no_relays_address_is_refused(text: str) -> None:
     with pytest.raises(SettingsError):
         relay_url(text)
+
+
+def config(tmp_path: Path, text: str) -> Path:
+    file = tmp_path / "config.toml"
+    file.write_text(text)
+    return file
+
+
+def test_the_file_sets_what_the_environment_leaves_open(tmp_path: Path) -> None:
+    file = config(
+        tmp_path,
+        """
+        relay.url = "https://relay.example"
+        log = { level = "debug", format = "json" }
+        [control]
+        port = 1234
+        [watch]
+        ignore = ["vendor"]
+        [agent]
+        claude = "/opt/claude"
+        allow_bypass_permissions = true
+        [retention]
+        command_days = 3
+        """,
+    )
+    settings = loaded({"POCKETCODER_CONTROL_PORT": "4321"}, file)
+
+    assert settings.gateway_url == "wss://relay.example"
+    assert (settings.log_level, settings.log_format) == ("debug", "json")
+    assert settings.control_port == 4321
+    assert settings.ignored_names == ("vendor",)
+    assert settings.claude_path == "/opt/claude"
+    assert settings.allows_bypass_permissions
+    assert not settings.allows_mcp_config
+    assert settings.command_days == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[relay]\nulr = "wss://relay.example"', "Did you mean relay.url?"),
+        ('[relai]\nurl = "wss://relay.example"', "Did you mean relay.url?"),
+        ('url = "wss://relay.example"', "Did you mean relay.url?"),
+        ("[zzz]\nqqq = 1", "What can be set: relay.url, log.level"),
+        ("[control]\nport = 0", "control.port must be a whole number from 1 to 65535"),
+        ('[control]\nport = "17333"', "control.port must be a whole number"),
+        ("[control]\nport = true", "control.port must be a whole number"),
+        ("[agent]\nallow_mcp_config = 1", "agent.allow_mcp_config must be true or false"),
+        ('[watch]\nignore = ["a/b"]', "watch.ignore must be a list of names"),
+        ('[log]\nlevel = "loud"', "must be one of error, warning, info, debug"),
+        ('[relay]\nurl = "ws://relay.example"', "an unencrypted connection is only allowed to this machine"),
+        ("[relay", "is not valid TOML"),
+        ("x" * 70_000, "larger than 64 KB"),
+    ],
+)
+def test_a_wrong_file_is_told_with_what_to_write_instead(tmp_path: Path, text: str, said: str) -> None:
+    file = config(tmp_path, text)
+    with pytest.raises(ForPeople) as failure:
+        loaded({}, file)
+    assert said in str(failure.value)
+    assert str(file) in str(failure.value)
