@@ -4,21 +4,25 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import typer
 
+from host.cli import machine
 from host.cli.autostart import disable_autostart, enable_autostart
 from host.cli.exit_codes import INTERRUPTED
 from host.cli.output import errors_for_people, fail, print_table
 from host.cli.status import show_status
-from host.control_plane.client import ControlClient, DaemonNotRunning, checked
-from host.core.home import HostPaths, find_paths, prepare_home
+from host.cli.surroundings import control, surroundings
+from host.control_plane.client import ControlClient, checked
+from host.core.home import HostPaths, find_paths
 from host.core.instance_lock import holder
 from host.core.settings import DEFAULT_RELAY_URL, Settings, relay_url
 
 STOP_TIMEOUT_S: Final = 40.0
 _LOOK_INTERVAL_S: Final = 0.05
+
+LogLevel = Literal["debug", "info", "warning", "error"]
 
 app = typer.Typer(
     help="Reach the projects and the coding agent on this machine from your phone.",
@@ -28,8 +32,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-machine = typer.Typer(help="This machine's label and key.", no_args_is_help=True, rich_markup_mode=None)
-app.add_typer(machine, name="machine")
+app.add_typer(machine.app, name="machine")
 app.command("enable-autostart")(enable_autostart)
 app.command("disable-autostart")(disable_autostart)
 
@@ -66,7 +69,7 @@ def login(
     from host.cli.login import log_in
 
     with errors_for_people():
-        paths, settings = _surroundings()
+        paths, settings = surroundings()
         store = TokenStore(paths.auth_file)
         chosen = relay_url(relay, insecure=insecure) if relay else settings.gateway_url or store.relay_url()
         log_in(store, chosen or DEFAULT_RELAY_URL, by_device=device, open_browser=not no_browser)
@@ -86,7 +89,7 @@ def logout() -> None:
     from host.cli.login import log_out
 
     with errors_for_people():
-        paths, settings = _surroundings()
+        paths, settings = surroundings()
         if log_out(TokenStore(paths.auth_file)) and holder(paths.pid_file) is not None:
             checked(ControlClient(paths, settings.control_port).request("POST", "/re-register"))
 
@@ -103,7 +106,7 @@ def start(
     from host.cli.background import run_in_foreground, start_in_background
 
     with errors_for_people():
-        paths, settings = _surroundings()
+        paths, settings = surroundings()
         if (pid := holder(paths.pid_file)) is not None:
             _wake(paths, settings, pid)
         elif foreground:
@@ -121,7 +124,7 @@ def stop(force: Annotated[bool, typer.Option("--force", help="Don't wait for wha
     Example: pocketcoder stop --force
     """
     with errors_for_people():
-        paths, settings = _surroundings()
+        paths, settings = surroundings()
         checked(ControlClient(paths, settings.control_port).request("POST", "/stop", {"force": force}))
         deadline_s = time.monotonic() + STOP_TIMEOUT_S
         while (pid := holder(paths.pid_file)) is not None:
@@ -156,7 +159,7 @@ def add(
         # An empty one would be the directory that the command runs in.
         if not path:
             raise typer.BadParameter("It is empty.", param_hint="path")
-        project = Projects(*_control()).add(Path(os.path.abspath(os.path.expanduser(path))), name, force=force)
+        project = Projects(*control()).add(Path(os.path.abspath(os.path.expanduser(path))), name, force=force)
         if name is not None and project.name != name.strip():
             fail(
                 f"{project.path} is a project already, called {project.name}. To call it otherwise, "
@@ -174,7 +177,7 @@ def remove(project: Annotated[str, typer.Argument(help="A project's id, path or 
     from host.cli.projects import Projects, find_project
 
     with errors_for_people():
-        projects = Projects(*_control())
+        projects = Projects(*control())
         found = find_project(projects.all(), project)
         projects.remove(found.project_id)
         typer.echo(f"Removed {found.name} ({found.project_id}). Its files are still at {found.path}")
@@ -192,7 +195,7 @@ def projects(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")
     from host.control_plane.statuses import ProjectsResponse
 
     with errors_for_people():
-        found = Projects(*_control()).all()
+        found = Projects(*control()).all()
         if as_json:
             typer.echo(msgspec.json.format(msgspec.json.encode(ProjectsResponse(projects=found))).decode())
         elif found:
@@ -205,66 +208,28 @@ def projects(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")
 def logs(
     tail: Annotated[int, typer.Option("--tail", min=0, help="How many of the last lines.")] = 50,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on with what is logged from now on.")] = False,
+    level: Annotated[LogLevel | None, typer.Option(help="Only messages of that level or above.")] = None,
+    since: Annotated[str | None, typer.Option(help="Only what came after: 10m, 2h, 1d, or a time.")] = None,
 ) -> None:
     """Show the daemon's log.
 
-    Example: pocketcoder logs --tail 100 -f
+    Example: pocketcoder logs --tail 100 --level warning -f
     """
-    from host.cli.logs import follow_log, last_lines
+    from host.cli.logs import Wanted, follow_log, last_lines, time_of
 
     with errors_for_people():
         path = find_paths(os.environ).log_file
+        wanted = Wanted(level, time_of(since, now_s=time.time()) if since else None)
         try:
-            lines, position = last_lines(path, tail)
+            lines, position = last_lines(path, tail, wanted)
             for line in lines:
                 typer.echo(line)
             if follow:
-                follow_log(path, position, typer.echo)
+                follow_log(path, position, lambda line: typer.echo(line) if wanted(line) else None)
         except FileNotFoundError:
             fail("There is no log yet. Start the daemon with: pocketcoder start")
         except KeyboardInterrupt:
             raise typer.Exit(INTERRUPTED) from None
-
-
-@machine.command("show")
-def machine_show() -> None:
-    """Show this machine's label and key.
-
-    Example: pocketcoder machine show
-    """
-    from host.projects.identity import MachineLabel
-
-    with errors_for_people():
-        paths, control = _control()
-        try:
-            key = str(json.loads(checked(control.request("GET", "/status")).body)["machineKey"])
-        except DaemonNotRunning:
-            from host.cli import offline
-
-            key = offline.find_machine_key(paths)
-        typer.echo(f"Label  {MachineLabel(paths.machine_label).read()}")
-        typer.echo(f"Key    {key}")
-
-
-@machine.command("label")
-def machine_label(text: Annotated[str, typer.Argument(help="1 to 100 characters.")]) -> None:
-    """Name this machine, as the phone shows it.
-
-    Example: pocketcoder machine label "The tower under my desk"
-    """
-    from host.projects.identity import MachineLabel
-    from host.protocol.errors import ProtocolError
-
-    with errors_for_people():
-        paths, control = _control()
-        try:
-            label = str(json.loads(checked(control.request("POST", "/machine-label", {"label": text})).body)["label"])
-        except DaemonNotRunning:
-            try:
-                label = MachineLabel(paths.machine_label).write(text)
-            except ProtocolError as exc:
-                fail(exc.message)
-        typer.echo(f"This machine is now called {label}.")
 
 
 def _wake(paths: HostPaths, settings: Settings, pid: int) -> None:
@@ -274,16 +239,3 @@ def _wake(paths: HostPaths, settings: Settings, pid: int) -> None:
     if not relay["connected"]:
         checked(control.request("POST", "/re-register"))
     typer.echo(f"PocketCoder is already running (process {pid}).")
-
-
-def _surroundings() -> tuple[HostPaths, Settings]:
-    paths = find_paths(os.environ)
-    settings = Settings.load(os.environ, paths.config_file)
-    for warning in prepare_home(paths):
-        typer.echo(warning, err=True)
-    return paths, settings
-
-
-def _control() -> tuple[HostPaths, ControlClient]:
-    paths, settings = _surroundings()
-    return paths, ControlClient(paths, settings.control_port)

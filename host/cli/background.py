@@ -68,7 +68,7 @@ def start_in_background(paths: HostPaths) -> int:
 
 def run_in_foreground(paths: HostPaths, settings: Settings) -> NoReturn:
     """Run the daemon here until it is asked to stop; then end the process. Raises what ``run_daemon`` raises."""
-    configure_logging(paths, settings.log_level, foreground=True)
+    configure_logging(paths, settings.log_level, foreground=True, form=settings.log_format)
     asyncio.run(run_daemon(paths, settings, on_ready=lambda: None))
     _end_process(DONE)
 
@@ -87,7 +87,7 @@ def _daemon_process() -> int:
         paths = find_paths(os.environ)
         settings = Settings.load(os.environ, paths.config_file)
         prepare_home(paths)
-        configure_logging(paths, settings.log_level, foreground=False)
+        configure_logging(paths, settings.log_level, foreground=False, form=settings.log_format)
         asyncio.run(run_daemon(paths, settings, on_ready=lambda: say(_READY)))
     except ForPeople as exc:
         logger.error("%s", exc)

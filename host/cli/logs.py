@@ -1,21 +1,60 @@
 """Reading the log: its last lines, and what comes after them, also when it is rotated."""
 
 import os
+import re
 import time
 from collections import deque
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+from host.core.clock import rfc3339
+from host.core.errors import ForPeople
+
 _LOOK_INTERVAL_S: Final = 0.25
 _MAX_TAIL_LINES: Final = 100_000
+_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+# As host.core.logging writes them.
+_ENTRY: Final = re.compile(r'(\{"at": ")?(?P<at>\d{4}-[\d-]+T[\d:.]+Z)(", "level": "| )(?P<level>[A-Z]+)')
+_AGES: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
-def last_lines(path: Path, count: int) -> tuple[list[str], int]:
-    """The last lines and the position behind them. Raises FileNotFoundError."""
+class LogError(ForPeople):
+    """What was asked of the log makes no sense. The message says what would."""
+
+
+class Wanted:
+    """Which lines are shown: at least of a level, not before a time. Lines of a traceback go with their entry."""
+
+    def __init__(self, level: str | None = None, since: str | None = None) -> None:
+        self._lowest = _LEVELS.index(level.upper()) if level else 0
+        self._since = since or ""
+        self._shows = level is None and since is None
+
+    def __call__(self, line: str) -> bool:
+        if entry := _ENTRY.match(line):
+            level = entry["level"]
+            is_high = level not in _LEVELS or _LEVELS.index(level) >= self._lowest
+            self._shows = is_high and entry["at"] >= self._since
+        return self._shows
+
+
+def time_of(text: str, *, now_s: float) -> str:
+    """``10m``, ``2h`` or ``1d`` ago, or a time, as the log writes it. Raises LogError."""
+    if (age := re.fullmatch(r"(\d{1,6})([smhd])", text)) is not None:
+        return rfc3339(now_s - timedelta(**{_AGES[age[2]]: int(age[1])}).total_seconds())
+    try:
+        return rfc3339(datetime.fromisoformat(text).astimezone().timestamp())
+    except ValueError as exc:
+        raise LogError(f"{text!r} is no time. Write 30s, 10m, 2h or 1d, or a time such as 2026-02-12T10:00.") from exc
+
+
+def last_lines(path: Path, count: int, wanted: Callable[[str], bool]) -> tuple[list[str], int]:
+    """The last of the wanted lines, and the position behind all. Raises FileNotFoundError."""
     with path.open("rb") as file:
-        lines = deque(file, maxlen=min(count, _MAX_TAIL_LINES))
-        return [_text(line) for line in lines], file.tell()
+        lines = deque((line for line in map(_text, file) if wanted(line)), maxlen=min(count, _MAX_TAIL_LINES))
+        return list(lines), file.tell()
 
 
 def follow_log(path: Path, position: int, show: Callable[[str], None]) -> None:

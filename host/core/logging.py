@@ -1,6 +1,8 @@
 """The daemon's log: private, bounded, one line a message, without secrets."""
 
 import contextlib
+import contextvars
+import json
 import logging
 import os
 import re
@@ -22,6 +24,9 @@ _QUIET_LOGGERS: Final = ("aiohttp", "asyncio", "websockets")
 # What ends a line or steers a terminal, the writing-direction marks among it.
 _UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
+# The request that is being worked on; every message that is logged meanwhile bears it.
+request_id: Final = contextvars.ContextVar("request_id", default="")
+
 _redactor: Final = Redactor()
 
 
@@ -30,27 +35,28 @@ def redact(secret: str) -> None:
     _redactor.add(secret)
 
 
-def configure_logging(paths: HostPaths | None, level: str, *, foreground: bool) -> None:
+def configure_logging(paths: HostPaths | None, level: str, *, foreground: bool, form: str = "text") -> None:
     """Send every logger's messages to the log file (with ``paths``) and to stderr (in the ``foreground``).
 
-    ``level`` is error, warning, info or debug. What was configured before is replaced. Raises
-    OSError if the log can't be opened; once it is, no failure to write ever reaches the caller.
+    The file has lines of ``text``, or of ``json``, by its ``form``. ``level`` is error, warning, info or
+    debug. What was configured before is replaced. Raises OSError if the log can't be opened; once it is, no
+    failure to write ever reaches the caller.
     """
     handlers: list[logging.Handler] = []
     if paths is not None:
         handlers.append(PrivateRotatingFileHandler(paths.log_file))
+        handlers[-1].setFormatter(JsonFormatter(_redactor) if form == "json" else LineFormatter(_redactor))
     if foreground:
         handlers.append(QuietStreamHandler())
+        handlers[-1].setFormatter(LineFormatter(_redactor))
     threshold = getattr(logging, level.upper())
     logging.basicConfig(level=threshold, handlers=handlers or [logging.NullHandler()], force=True)
-    for handler in handlers:
-        handler.setFormatter(LineFormatter(_redactor))
     for name in _QUIET_LOGGERS:
         logging.getLogger(name).setLevel(max(threshold, logging.WARNING))
 
 
 class LineFormatter(logging.Formatter):
-    """``2026-02-12T10:00:00.123Z INFO host.relay.link Message``; a traceback follows, indented.
+    """``2026-02-12T10:00:00.123Z INFO host.relay.link [requestId] Message``; a traceback follows, indented.
 
     Nothing that a message or an exception holds can begin a line of its own, so nobody can forge an entry.
     """
@@ -60,17 +66,33 @@ class LineFormatter(logging.Formatter):
         self._redactor = redactor
 
     def format(self, record: logging.LogRecord) -> str:
-        head = f"{rfc3339(record.created)} {record.levelname} {record.name} "
-        return head + self._message(record) + self._traceback(record)
+        about = f"[{_escape(request_id.get())}] " if request_id.get() else ""
+        head = f"{rfc3339(record.created)} {record.levelname} {record.name} {about}"
+        return head + _escape(self._message(record)) + "".join(f"\n  {line}" for line in self._traceback(record))
 
     def _message(self, record: logging.LogRecord) -> str:
-        return _escape(_cut(self._redactor.clean(record.getMessage()), MAX_MESSAGE_CHARS))
+        return _cut(self._redactor.clean(record.getMessage()), MAX_MESSAGE_CHARS)
 
-    def _traceback(self, record: logging.LogRecord) -> str:
+    def _traceback(self, record: logging.LogRecord) -> list[str]:
         if not record.exc_info:
-            return ""
+            return []
         text = _cut(self._redactor.clean(self.formatException(record.exc_info)), MAX_TRACEBACK_CHARS)
-        return "".join(f"\n  {_escape(line)}" for line in text.split("\n"))
+        return [_escape(line) for line in text.split("\n")]
+
+
+class JsonFormatter(LineFormatter):
+    """The same as an object a line: ``at``, ``level``, ``logger``, ``message``, and ``requestId``, ``traceback``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry = {
+            "at": rfc3339(record.created),
+            "level": record.levelname,
+            "logger": record.name,
+            "requestId": request_id.get(),
+            "message": self._message(record),
+            "traceback": "\n".join(self._traceback(record)),
+        }
+        return json.dumps({name: value for name, value in entry.items() if value})
 
 
 class QuietStreamHandler(logging.StreamHandler[TextIO]):

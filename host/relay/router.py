@@ -7,11 +7,13 @@ and its answer goes out on whatever connection there is then.
 import asyncio
 import dataclasses
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from msgspec.structs import replace
 
+from host.core.logging import request_id
 from host.core.requests import RequestContext, Route, RouteTable
 from host.core.tasks import TaskSet
 from host.db.errors import DatabaseError
@@ -110,8 +112,12 @@ class RequestRouter:
         self._outbox.offer(encode_envelope(replace(refusal, reply_to=request.reply_to)))
 
     async def _work_on(self, request: Envelope) -> None:
+        # Of this task alone.
+        request_id.set(request.request_id or "")
+        began_s = time.monotonic()
         try:
             await self._answer(request)
+            logger.debug("%s was answered after %.0f ms", request.type, (time.monotonic() - began_s) * 1000)
         finally:
             self._active_bytes -= _size_bytes(request)
 
