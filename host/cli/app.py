@@ -10,6 +10,7 @@ import typer
 
 from host.cli import machine
 from host.cli.autostart import disable_autostart, enable_autostart
+from host.cli.doctor import doctor
 from host.cli.exit_codes import INTERRUPTED
 from host.cli.output import errors_for_people, fail, print_table
 from host.cli.status import show_status
@@ -27,7 +28,6 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 app = typer.Typer(
     help="Reach the projects and the coding agent on this machine from your phone.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -35,6 +35,7 @@ app = typer.Typer(
 app.add_typer(machine.app, name="machine")
 app.command("enable-autostart")(enable_autostart)
 app.command("disable-autostart")(disable_autostart)
+app.command("doctor")(doctor)
 
 
 def _show_version(wanted: bool) -> None:

@@ -1,0 +1,182 @@
+"""Faults put in by hand: ``pocketcoder doctor`` finds each, and names what mends it."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from host.core.home import HostPaths
+from host.core.settings import Settings
+from host.doctor import machine as machine_checks
+from host.doctor import network
+from host.doctor.examination import examine
+from host.doctor.finding import Finding, Patient
+from tests.cli.commands import FAILED
+from tests.support.keyrings import HangingKeyring
+from tests.support.processes import Bench, MachineProcess, RelayProcess
+
+
+def examined(machine: MachineProcess, *, fails: bool) -> dict[str, dict[str, Any]]:
+    """The findings by their checks."""
+    done = machine.command("doctor", "--json")
+    assert "Traceback" not in done.stderr
+    assert done.returncode == (FAILED if fails else 0), done.stdout
+    return {each["check"]: each for each in json.loads(done.stdout)["checks"]}
+
+
+@pytest.fixture
+def agent_variables(tmp_path: Path) -> dict[str, str]:
+    """An agent that only says what the doctor asks."""
+    claude = tmp_path / "claude"
+    claude.write_text('#!/bin/sh\n[ "$1" = auth ] && echo \'{"loggedIn": true}\' || echo "2.1.197 (Claude Code)"\n')
+    claude.chmod(0o755)
+    return {"POCKETCODER_CLAUDE": str(claude)}
+
+
+@pytest.fixture
+def well(bench: Bench, agent_variables: dict[str, str]) -> tuple[RelayProcess, MachineProcess]:
+    """A machine that lacks nothing."""
+    relay, machine = bench.relay(), bench.machine(**agent_variables)
+    machine.login(relay.url)
+    machine.add(bench.project())
+    machine.start()
+    machine.wait_until_connected()
+    return relay, machine
+
+
+@pytest.mark.slow
+def test_a_healthy_machine_has_no_fault_and_each_fault_is_found_with_its_mend(
+    well: tuple[RelayProcess, MachineProcess],
+) -> None:
+    relay, machine = well
+    assert {each["state"] for each in examined(machine, fails=False).values()} == {"ok"}
+    assert "Mend" not in machine.succeed("doctor")
+
+    # 1: a file that others may read
+    (machine.home / "machine-label.txt").write_text("x\n")
+    os.chmod(machine.home, 0o755)
+    assert "had mode 0755" in machine.command("doctor").stderr
+    stray = machine.home / "stray.txt"
+    stray.touch()
+    stray.chmod(0o644)
+    found = examined(machine, fails=True)["files"]
+    assert (found["state"], found["mend"]) == ("broken", f"chmod 600 {stray}")
+    stray.unlink()
+
+    # 2: no agent
+    agent = Path(machine.variables["POCKETCODER_CLAUDE"])
+    agent.rename(agent.with_name("elsewhere"))
+    assert "config.toml" in examined(machine, fails=False)["agent"]["mend"]
+
+    # 3: an agent that nobody signed in
+    agent.write_text("#!/bin/sh\necho '{\"loggedIn\": false}'\n")
+    agent.chmod(0o755)
+    assert "/login" in examined(machine, fails=False)["agent"]["mend"]
+
+    # 4: a daemon that hangs
+    pid = machine.daemon_pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    hangs = examined(machine, fails=True)
+    os.kill(pid, signal.SIGCONT)
+    assert hangs["daemon"]["state"] == "broken"
+    assert "pocketcoder stop --force" in hangs["daemon"]["mend"]
+
+    # 5: the relay is gone
+    relay.stop()
+    machine.wait_for_state("reconnecting")
+    gone = examined(machine, fails=True)
+    assert "Start the relay" in gone["relay"]["mend"]
+    assert gone["connection"]["state"] == "broken"
+    assert gone["round trip"]["state"] == "unknown"
+
+    # 6: nobody is signed in
+    machine.succeed("logout")
+    assert examined(machine, fails=True)["sign-in"]["mend"] == f"pocketcoder login --relay {relay.url}"
+
+    # 7: no daemon
+    machine.stop()
+    assert examined(machine, fails=True)["daemon"]["mend"] == "pocketcoder start"
+
+
+@pytest.fixture
+def patient(tmp_path: Path) -> Patient:
+    return Patient(HostPaths(tmp_path), Settings(), {"PATH": str(tmp_path)}, "wss://relay.invalid")
+
+
+def test_a_name_that_leads_nowhere_is_found(patient: Patient) -> None:
+    found = network.name(patient)
+    assert found.state == "broken"
+    assert "relay.invalid" in found.message
+    assert "pocketcoder login --relay" in found.mend
+
+
+def test_a_full_disk_is_found(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1024))
+    found = machine_checks.disk(patient)
+    assert (found.state, found.mend) == ("broken", "Free some space on that disk.")
+
+
+def test_too_few_watches_are_found(patient: Patient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    limit = tmp_path / "max_user_watches"
+    limit.write_text("8192\n")
+    monkeypatch.setattr(machine_checks, "_WATCH_LIMIT", limit)
+    assert "sudo sysctl fs.inotify.max_user_watches=524288" in machine_checks.watches(patient).mend
+
+
+def test_no_git_and_an_old_one_are_found(patient: Patient, tmp_path: Path) -> None:
+    assert "Install git" in machine_checks.git(patient).mend
+    old = tmp_path / "git"
+    old.write_text("#!/bin/sh\necho git version 2.30.1\n")
+    old.chmod(0o755)
+    assert "2.38" in machine_checks.git(patient).mend
+
+
+def test_a_keyring_that_hangs_is_found(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
+    HangingKeyring.released.clear()
+    monkeypatch.setattr("keyring.get_keyring", HangingKeyring)
+    try:
+        assert "Unlock the keyring" in machine_checks.keyring(patient).mend
+    finally:
+        HangingKeyring.released.set()
+
+
+class _Tomorrow(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response_only(200)
+        self.send_header("Date", self.date_time_string(int(time.time()) + 86_400))
+        self.end_headers()
+
+
+@pytest.fixture
+def relay_of_tomorrow() -> Iterator[str]:
+    with HTTPServer(("127.0.0.1", 0), _Tomorrow) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"ws://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_a_clock_that_is_a_day_off_is_found(patient: Patient, relay_of_tomorrow: str) -> None:
+    patient.relay_url = relay_of_tomorrow
+    found = network.clock(patient)
+    assert found.state == "warning"
+    assert "1,440 minutes" in found.message
+    assert "set-ntp" in found.mend
+
+
+def test_a_check_that_fails_is_a_finding_and_ends_nothing(patient: Patient) -> None:
+    def fails(_: Patient) -> Finding:
+        raise ZeroDivisionError("s3cret")
+
+    first, second = examine(patient, {"a": fails, "b": lambda _: Finding("ok", "well")})
+    assert first.finding.state == "broken"
+    assert "s3cret" not in first.finding.message
+    assert second.finding.state == "ok"
