@@ -1,5 +1,6 @@
-"""Times on the wire: RFC 3339, UTC, milliseconds."""
+"""Times on the wire: RFC 3339, UTC, milliseconds; and how long the machine was asleep."""
 
+import sys
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -23,3 +24,12 @@ def milliseconds_between(earlier: str, later: str) -> int:
 
 def now_rfc3339() -> str:
     return rfc3339(time.time())
+
+
+def asleep_s() -> float:
+    """How long this machine has slept since it was started; 0 where that can't be told."""
+    if sys.platform == "linux":
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
+    if sys.platform == "darwin":
+        return time.clock_gettime(time.CLOCK_MONOTONIC) - time.clock_gettime(time.CLOCK_UPTIME_RAW)
+    return 0.0

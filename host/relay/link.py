@@ -17,7 +17,7 @@ from typing import Final
 from host.auth.keyring_vault import VaultUnusable
 from host.auth.session import Session, SignedOut
 from host.core.backoff import backoff_delays_s
-from host.core.clock import rfc3339
+from host.core.clock import asleep_s, rfc3339
 from host.core.tasks import run_together
 from host.protocol.close_codes import CloseCode
 from host.protocol.envelope import Envelope, InvalidEnvelope, NotAMessage, decode_envelope
@@ -34,6 +34,9 @@ logger = logging.getLogger(__name__)
 _LOOK_INTERVAL_S: Final = 2.0
 # A token is not renewed more often than this, whatever its life.
 _MIN_RENEW_INTERVAL_S: Final = 1.0
+# After a sleep that long the relay has given the connection up, though nothing here says so.
+_SLEEP_S: Final = 30.0
+_WAKE_INTERVAL_S: Final = 5.0
 
 _FINAL: Final = {
     CloseCode.REPLACED: (
@@ -75,6 +78,7 @@ class Link:
     jitter: Callable[[], float] = random.random
     now_s: Callable[[], float] = time.time
     monotonic_s: Callable[[], float] = time.monotonic
+    asleep_s: Callable[[], float] = asleep_s
     user_id: str = ""
     _status: LinkStatus = field(init=False)
     _transport: Transport | None = None
@@ -102,10 +106,26 @@ class Link:
 
     async def run(self) -> None:
         try:
-            while True:
-                await self._try_once()
+            await run_together(self._try_for_ever(), self._redial_after_sleep())
         finally:
             self._advance(Signal.GIVE_UP)
+
+    async def _try_for_ever(self) -> None:
+        while True:
+            await self._try_once()
+
+    async def _redial_after_sleep(self) -> None:
+        """The heartbeat would need up to 40 s to find out, and the wait for the next try goes on where it was."""
+        noticed_s = self.asleep_s()
+        while True:
+            await asyncio.sleep(_WAKE_INTERVAL_S)
+            if (slept_s := self.asleep_s() - noticed_s) > _SLEEP_S:
+                noticed_s += slept_s
+                logger.info("This machine slept for %.0f s; the relay is dialled again", slept_s)
+                self._delays_s = backoff_delays_s(self.jitter)
+                self._asked.set()
+                if self._transport is not None:
+                    self._transport.abort()
 
     async def _try_once(self) -> None:
         """One connection from beginning to end, and the wait after it."""

@@ -297,3 +297,44 @@ async def test_waits_begin_anew_once_a_registered_link_has_lived_ten_seconds(
         await peer.close(1001)
 
         assert await wait_told(link) == 0.5
+
+
+async def test_after_a_sleep_the_relay_is_dialled_again_at_once(
+    relay: ScriptedRelay, rig: LinkRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("host.relay.link._WAKE_INTERVAL_S", 0.01)
+    asleep_s = 1000.0
+    link = slow_link(rig, monotonic_s=lambda: 0.0)
+    link.asleep_s = lambda: asleep_s
+    async with running(link):
+        await (await relay.next_peer()).register()
+        await eventually(lambda: link.status.state is State.CONNECTED)
+        # The connection looks alive.
+        asleep_s += 31
+        peer = await relay.next_peer()
+        await peer.close(1001)
+        await eventually(lambda: link.status.next_try_at is not None)
+        # It would go on waiting.
+        asleep_s += 31
+        await (await relay.next_peer()).register()
+        await eventually(lambda: link.status.state is State.CONNECTED)
+
+
+async def test_a_nap_is_no_reason_to_dial_again(
+    relay: ScriptedRelay, rig: LinkRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("host.relay.link._WAKE_INTERVAL_S", 0.01)
+    looks = 0
+
+    def asleep_s() -> float:
+        nonlocal looks
+        looks += 1
+        return 1000.0 if looks == 1 else 1029.0
+
+    link = slow_link(rig, monotonic_s=lambda: 0.0)
+    link.asleep_s = asleep_s
+    async with running(link):
+        await (await relay.next_peer()).register()
+        await eventually(lambda: link.status.state is State.CONNECTED)
+        await eventually(lambda: looks > 5)
+        assert link.status.state is State.CONNECTED
