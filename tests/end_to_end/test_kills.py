@@ -1,149 +1,32 @@
 """kill -9 of either side at any moment: what was answered is there, and nothing is done twice."""
 
 import asyncio
-import hashlib
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
 import pytest
 
-from relay_stub.client import Message
-from tests.end_to_end.retrying_phone import RetryingPhone
 from tests.support.processes import Bench, MachineProcess, RelayProcess
-
-WRITERS: Final = 4
-KILLS: Final = 8
-MAX_WRITES_BEFORE_KILL: Final = 60
-
-
-def etag_of(content: str) -> str:
-    return f"sha256:{hashlib.sha256(content.encode()).hexdigest()}"
-
-
-def is_unknown(answer: Message) -> bool:
-    error: Message = answer.get("error", {})
-    return (error.get("code"), error.get("details")) == ("UNKNOWN_ERROR", {"outcome": "unknown"})
-
-
-@dataclass
-class Progress:
-    """What the writers and the killer know of each other."""
-
-    daemon_kills: int = 0
-    accepted: int = 0
-    unknown: int = 0
-    is_over: bool = False
-    _moved: asyncio.Condition = field(default_factory=asyncio.Condition)
-
-    async def count(self, answer: Message, *, kills_before: int) -> None:
-        """One request has its outcome, which may be unknown only if the daemon was killed since it was sent."""
-        if is_unknown(answer):
-            assert self.daemon_kills > kills_before, f"Nobody killed the daemon, but: {answer}"
-            self.unknown += 1
-        else:
-            assert answer["type"] == "fs_write_response", answer
-            self.accepted += 1
-        async with self._moved:
-            self._moved.notify_all()
-
-    async def until_accepted(self, more: int) -> None:
-        wanted = self.accepted + more
-        async with self._moved, asyncio.timeout(30):
-            await self._moved.wait_for(lambda: self.accepted >= wanted)
-
-
-@dataclass
-class Writer:
-    """Counts in one file, each step on condition of the one before; and makes a new file with each step.
-
-    A write that is run a second time finds its condition broken, and its answer is ``CONFLICT``.
-    """
-
-    number: int
-    phone: RetryingPhone
-    progress: Progress
-    step: int = 0
-    accepted_files: dict[str, str] = field(default_factory=dict)
-    unsure_files: set[str] = field(default_factory=set)
-
-    @property
-    def counter(self) -> str:
-        return f"counter-{self.number}"
-
-    async def run(self) -> None:
-        etag = None
-        while not self.progress.is_over:
-            etag = await self._count_on(etag)
-            await self._make_file()
-
-    async def _count_on(self, etag: str | None) -> str | None:
-        content = f"{self.number}:{self.step}"
-        answer = await self._write({"path": self.counter, "content": content, "ifMatch": etag})
-        if is_unknown(answer):
-            # What is said to be done: look, and go on from there.
-            found = await self.phone.ask("fs_read", {"path": self.counter})
-            seen = found["payload"]["etag"] if found["type"] == "fs_read_response" else None
-            assert seen in (etag, etag_of(content)), found
-        else:
-            seen = answer["payload"]["etag"]
-            assert seen == etag_of(content)
-        self.step += 1
-        return seen
-
-    async def _make_file(self) -> None:
-        path, content = f"made-{self.number}-{self.step}", f"content of {self.number}:{self.step}\n" * 20
-        answer = await self._write({"path": path, "content": content, "ifMatch": None})
-        if is_unknown(answer):
-            self.unsure_files.add(path)
-        else:
-            self.accepted_files[path] = content
-
-    async def _write(self, payload: dict[str, object]) -> Message:
-        kills_before = self.progress.daemon_kills
-        answer = await self.phone.ask("fs_write", payload)
-        await self.progress.count(answer, kills_before=kills_before)
-        return answer
+from tests.support.writers import Progress, Writer, check, write_through
 
 
 async def write_through_kills(
-    bench: Bench, root: Path, kill: Callable[[RelayProcess, MachineProcess, Progress], None]
-) -> tuple[Progress, list[Writer]]:
+    bench: Bench, kill: Callable[[RelayProcess, MachineProcess, Progress], None]
+) -> tuple[Path, Progress, list[Writer]]:
     """Let writers write while one side after the other is killed in the middle of it, and comes back."""
+    root = bench.directory / "project"
+    root.mkdir()
     relay, machine = bench.relay(), bench.machine()
     machine.login(relay.url)
     project_id = machine.add(root)
     machine.start()
     machine.wait_until_connected()
-    progress = Progress()
 
-    async def write(number: int) -> Writer:
-        async with RetryingPhone.open(relay.url, "ada", project_id) as phone:
-            writer = Writer(number, phone, progress)
-            await writer.run()
-        return writer
+    async def fault(progress: Progress) -> None:
+        await asyncio.to_thread(kill, relay, machine, progress)
 
-    async with asyncio.TaskGroup() as group:
-        writing = [group.create_task(write(number)) for number in range(WRITERS)]
-        for _ in range(KILLS):
-            await progress.until_accepted(random.randint(1, MAX_WRITES_BEFORE_KILL))
-            await asyncio.to_thread(kill, relay, machine, progress)
-        await progress.until_accepted(WRITERS)
-        progress.is_over = True
-    return progress, [task.result() for task in writing]
-
-
-def check(root: Path, writers: list[Writer]) -> None:
-    """Every accepted file is there with its content; beyond them only what is said to be unknown."""
-    found = {entry.name: entry.read_text() for entry in root.iterdir() if entry.name.startswith("made-")}
-    accepted = {path: content for writer in writers for path, content in writer.accepted_files.items()}
-    unsure = {path for writer in writers for path in writer.unsure_files}
-    assert {path: found.get(path) for path in accepted} == accepted
-    assert found.keys() - accepted.keys() <= unsure
-    others = {entry.name for entry in root.iterdir()} - found.keys() - {writer.counter for writer in writers}
-    assert others == set()
+    return root, *await write_through(relay.url, project_id, fault)
 
 
 def kill_daemon(_relay: RelayProcess, machine: MachineProcess, progress: Progress) -> None:
@@ -169,9 +52,7 @@ def kill_either(relay: RelayProcess, machine: MachineProcess, progress: Progress
 async def test_kills_at_random_moments_lose_nothing_and_do_nothing_twice(
     bench: Bench, kill: Callable[[RelayProcess, MachineProcess, Progress], None]
 ) -> None:
-    root = bench.directory / "project"
-    root.mkdir()
-    progress, writers = await write_through_kills(bench, root, kill)
+    root, progress, writers = await write_through_kills(bench, kill)
     check(root, writers)
     assert progress.accepted > 0
     assert sum(writer.phone.retries for writer in writers) > 0
@@ -180,8 +61,6 @@ async def test_kills_at_random_moments_lose_nothing_and_do_nothing_twice(
 @pytest.mark.slow
 @pytest.mark.timeout(150)
 async def test_a_killed_relay_makes_no_outcome_unknown(bench: Bench) -> None:
-    root = bench.directory / "project"
-    root.mkdir()
-    progress, writers = await write_through_kills(bench, root, kill_relay)
+    root, progress, writers = await write_through_kills(bench, kill_relay)
     check(root, writers)
     assert progress.unknown == 0

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from relay_stub.client import RelayClient
-from tests.end_to_end.retrying_phone import RetryingPhone
 from tests.support.processes import CHECKOUT, environment, eventually, free_port, no_process_left, processes_below
+from tests.support.retrying_phone import RetryingPhone
 
 pytestmark = pytest.mark.slow
 

@@ -10,8 +10,8 @@ from typing import Final
 import pytest
 
 from relay_stub.client import Message, RelayClient, RequestFailed
-from tests.end_to_end.retrying_phone import RetryingPhone
 from tests.support.processes import Bench, eventually, is_alive
+from tests.support.retrying_phone import RetryingPhone
 
 pytestmark = pytest.mark.slow
 
