@@ -30,8 +30,9 @@ async def write_through_kills(
 
 
 def kill_daemon(_relay: RelayProcess, machine: MachineProcess, progress: Progress) -> None:
-    progress.daemon_kills += 1
     machine.kill()
+    # Before it the writes of now may be cut off; those that begin now are not.
+    progress.daemon_kills += 1
     machine.start()
 
 
