@@ -7,7 +7,7 @@ import asyncio
 import os
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from host.agents.claude.adapter import ClaudeAgent
 from host.agents.claude.launcher import Launcher
@@ -43,6 +43,8 @@ from host.upkeep import keep_tidy, settle_unfinished
 from host.watch.service import Watching
 from host.watch.watchers import open_watcher
 
+_DAY_S: Final = 24 * 3600
+
 T = TypeVar("T")
 
 
@@ -57,7 +59,7 @@ class Features:
         self, settings: Settings, database: Database, registry: ProjectRegistry, log: RequestLog, publish: Publish
     ) -> None:
         self._log = log
-        self._runs = CommandRuns(database)
+        self._runs = CommandRuns(database, keep_s=settings.command_days * _DAY_S)
         self._runner = ProcessRunner()
         shell = user_shell(os.environ)
         # Shells can take seconds to start; only the first command waits for it.
@@ -66,14 +68,14 @@ class Features:
         executor = ThreadPoolExecutor(MAX_FILE_THREADS, thread_name_prefix="files")
         self.watching = Watching(open_watcher(), registry, database, publish)
         self._files = FileHandlers(ProjectFiles(executor=executor), registry, self.watching.seq_for_listing)
-        commands = Commands(self._runner, self._runs, shell, self._environment)
+        commands = Commands(self._runner, self._runs, shell, self._environment, settings.commands_at_once)
         claude = ClaudeAgent(Launcher(self._runner, self._environment, settings.claude_path))
         self.claude = Lookout(claude.status)
         terminal = ClaudeTerminalSessions(self._environment, executor, ClaudeProjectDirs(database))
         history = TranscriptImport(terminal, registry, database)
-        self.agents = AgentService(database, publish, registry, [claude], terminal, history)
+        self.agents = AgentService(database, publish, registry, [claude], terminal, history, settings.agents_at_once)
         registry.on_change(self.agents.projects_changed)
-        self._kept = (self._runs, AgentRetention(database), log)
+        self._kept = (self._runs, AgentRetention(database, keep_s=settings.agent_days * _DAY_S), log)
         self._git = GitReads(Git(self._runner, self._environment), Repositories())
         self._git_warnings = asyncio.create_task(self._git.warnings())
         self._handlers: Sequence[_Handlers] = (

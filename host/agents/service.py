@@ -17,6 +17,7 @@ from host.core.publishing import Publish
 from host.core.requests import RouteTable
 from host.db.agent_sessions import delete_stream, gone_streams
 from host.db.database import Database
+from host.protocol.limits import MAX_TURNS_AT_ONCE
 
 logger = logging.getLogger(__name__)
 
@@ -32,12 +33,13 @@ class AgentService:
         agents: Sequence[Agent],
         terminal: TerminalSessions,
         history: History,
+        max_at_once: int = MAX_TURNS_AT_ONCE,
     ) -> None:
         self._database = database
         self._journal = Journal(database, publish)
         self._projects_changed = asyncio.Event()
         by_name = {agent.name: agent for agent in agents}
-        self._turns = Turns(self._journal, by_name, projects, terminal)
+        self._turns = Turns(self._journal, by_name, projects, terminal, max_at_once)
         sessions = Sessions(self._journal, by_name, projects, terminal, history, self._turns)
         prompts = Prompts(self._journal, projects, self._turns)
         self._handlers = AgentHandlers(by_name, sessions, prompts, projects)

@@ -51,6 +51,7 @@ class Turns:
     agents: Mapping[str, Agent]
     projects: Projects
     terminal: TerminalSessions
+    max_at_once: int = MAX_TURNS_AT_ONCE
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     _running: dict[str, RunningTurn] = field(default_factory=dict)
     # Sessions whose next turn is being taken; set once it runs, or there is none.
@@ -58,7 +59,7 @@ class Turns:
     _is_closing: bool = False
 
     def __post_init__(self) -> None:
-        self._workers = Workers(self._run_next, MAX_TURNS_AT_ONCE)
+        self._workers = Workers(self._run_next, self.max_at_once)
         self.claim = self._workers.claim
         self.wake = self._workers.wake
 

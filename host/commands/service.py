@@ -1,4 +1,4 @@
-"""Commands in projects: at most 8 at once in each, every one with a log that outlives the daemon."""
+"""Commands in projects: few at once in each, every one with a log that outlives the daemon."""
 
 import asyncio
 from collections import Counter
@@ -21,20 +21,24 @@ from host.protocol.messages.commands import CommandExec, CommandExit, CommandRun
 
 @dataclass
 class Commands:
-    """``environment`` is what commands run in, once it is known; ``shell`` the user's own."""
+    """At most ``max_at_once`` in each project.
+
+    ``environment`` is what commands run in, once it is known; ``shell`` the user's own.
+    """
 
     runner: ProcessRunner
     runs: CommandRuns
     shell: str
     environment: "asyncio.Future[UserEnvironment]"
+    max_at_once: int = MAX_RUNS_AT_ONCE
     _active: dict[tuple[str, str], Run] = field(default_factory=dict)
     _counts: Counter[str] = field(default_factory=Counter)
 
     async def run(self, request: CommandExec, root: Path, context: RequestContext) -> CommandExit:
         """Run to the end. Raises DaemonBusy and ProjectRootGone before any effect."""
         project_id, request_id = context.project_id, context.request_id
-        if self._counts[project_id] >= MAX_RUNS_AT_ONCE:
-            raise DaemonBusy(f"{MAX_RUNS_AT_ONCE} commands run in this project already. Wait for one, or cancel it.")
+        if self._counts[project_id] >= self.max_at_once:
+            raise DaemonBusy(f"{self.max_at_once} commands run in this project already. Wait for one, or cancel it.")
         self._counts[project_id] += 1
         try:
             await self.runs.start(context.user_id, project_id, request_id, request.command)

@@ -46,19 +46,12 @@ def _number(lowest: int, highest: int) -> Check:
     return check
 
 
-def _names(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(name, str) and name and "/" not in name for name in value):
-        raise _Wrong('a list of names without "/", such as ["vendor", "coverage"]')
-    return tuple(value)
-
-
 # Each setting by its name in the file: the attribute of Settings, and what it may be.
 SETTINGS: Final[Mapping[str, tuple[str, Check]]] = {
     "relay.url": ("gateway_url", _text),
     "log.level": ("log_level", _text),
     "log.format": ("log_format", _text),
     "control.port": ("control_port", _number(1, 65535)),
-    "watch.ignore": ("ignored_names", _names),
     "limits.commands_at_once": ("commands_at_once", _number(1, 64)),
     "limits.agents_at_once": ("agents_at_once", _number(1, 64)),
     "retention.command_days": ("command_days", _number(1, 3650)),

@@ -34,7 +34,6 @@ class Settings:
         "commands_at_once",
         "control_port",
         "gateway_url",
-        "ignored_names",
         "log_format",
         "log_level",
     )
@@ -47,11 +46,10 @@ class Settings:
         log_format: str = "text",
         control_port: int = DEFAULT_CONTROL_PORT,
         claude_path: str | None = None,
-        ignored_names: tuple[str, ...] = (),
-        commands_at_once: int | None = None,
-        agents_at_once: int | None = None,
-        command_days: int | None = None,
-        agent_days: int | None = None,
+        commands_at_once: int = 8,
+        agents_at_once: int = 8,
+        command_days: int = 7,
+        agent_days: int = 30,
         allows_bypass_permissions: bool = False,
         allows_mcp_config: bool = False,
     ) -> None:
@@ -60,7 +58,6 @@ class Settings:
         self.log_format = log_format
         self.control_port = control_port
         self.claude_path = claude_path
-        self.ignored_names = ignored_names
         self.commands_at_once = commands_at_once
         self.agents_at_once = agents_at_once
         self.command_days = command_days

@@ -38,7 +38,9 @@ def git(patient: Patient) -> Finding:
     if found is None or (int(found[1]), int(found[2])) >= _NEEDED_GIT:
         return ok(said.strip())
     needed = ".".join(map(str, _NEEDED_GIT))
-    return Finding("warning", f"{said.strip()} is not safe in repositories of others.", f"Install git {needed} or newer.")
+    return Finding(
+        "warning", f"{said.strip()} is not safe in strangers' repositories.", f"Install git {needed} or newer."
+    )
 
 
 def agent(patient: Patient) -> Finding:

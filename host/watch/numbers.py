@@ -1,24 +1,15 @@
 """The numbers of a project's batches: contiguous while changes are seen, and none is ever used twice."""
 
-import sys
-import time
 from collections.abc import Awaitable, Callable
 from typing import Final
+
+from host.core.clock import asleep_s
 
 # So many are stored as used at once, before the first of them is; what a crash leaves of them is never used.
 _BLOCK: Final = 256
 # More than one batch can need.
 _LOW: Final = 8
 _SLEEP_S: Final = 30.0
-
-
-def asleep_s() -> float:
-    """How long this machine has slept since it was started; 0 where that can't be told."""
-    if sys.platform == "linux":
-        return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
-    if sys.platform == "darwin":
-        return time.clock_gettime(time.CLOCK_MONOTONIC) - time.clock_gettime(time.CLOCK_UPTIME_RAW)
-    return 0.0
 
 
 class BatchNumbers:

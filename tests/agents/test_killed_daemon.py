@@ -13,8 +13,8 @@ from typing import Any, Final
 import pytest
 
 from relay_stub.client import RelayClient
-from tests.end_to_end.retrying_phone import RetryingPhone
 from tests.support.processes import CHECKOUT, Bench, MachineProcess, bench_in, environment, eventually, free_port
+from tests.support.retrying_phone import RetryingPhone
 
 pytestmark = pytest.mark.slow
 

@@ -122,8 +122,6 @@ def test_the_file_sets_what_the_environment_leaves_open(tmp_path: Path) -> None:
         log = { level = "debug", format = "json" }
         [control]
         port = 1234
-        [watch]
-        ignore = ["vendor"]
         [agent]
         claude = "/opt/claude"
         allow_bypass_permissions = true
@@ -136,7 +134,6 @@ def test_the_file_sets_what_the_environment_leaves_open(tmp_path: Path) -> None:
     assert settings.gateway_url == "wss://relay.example"
     assert (settings.log_level, settings.log_format) == ("debug", "json")
     assert settings.control_port == 4321
-    assert settings.ignored_names == ("vendor",)
     assert settings.claude_path == "/opt/claude"
     assert settings.allows_bypass_permissions
     assert not settings.allows_mcp_config
@@ -154,7 +151,6 @@ def test_the_file_sets_what_the_environment_leaves_open(tmp_path: Path) -> None:
         ('[control]\nport = "17333"', "control.port must be a whole number"),
         ("[control]\nport = true", "control.port must be a whole number"),
         ("[agent]\nallow_mcp_config = 1", "agent.allow_mcp_config must be true or false"),
-        ('[watch]\nignore = ["a/b"]', "watch.ignore must be a list of names"),
         ('[log]\nlevel = "loud"', "must be one of error, warning, info, debug"),
         ('[relay]\nurl = "ws://relay.example"', "an unencrypted connection is only allowed to this machine"),
         ("[relay", "is not valid TOML"),

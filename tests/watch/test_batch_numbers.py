@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from host.core.clock import asleep_s
 from host.db.errors import DatabaseClosed
-from host.watch.numbers import BatchNumbers, asleep_s
+from host.watch.numbers import BatchNumbers
 
 
 class Stored:
