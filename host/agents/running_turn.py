@@ -174,8 +174,11 @@ class RunningTurn:
 
     def _stop(self, reason: DoneReason, within_s: float) -> None:
         self._reason = self._reason or reason
-        if self._limit is not None:
-            self._limit.reschedule(asyncio.get_running_loop().time() + within_s)
+        # Once its time is up the turn is being left already, which can't be hastened.
+        if self._limit is not None and not self._limit.expired():
+            at_s = asyncio.get_running_loop().time() + within_s
+            known_s = self._limit.when()
+            self._limit.reschedule(at_s if known_s is None else min(known_s, at_s))
 
 
 def _end(reason: DoneReason, duration_ms: int) -> TurnDone:

@@ -1,5 +1,7 @@
 """Cancelling: the running turn, the whole queue, or one that waits."""
 
+import asyncio
+
 import pytest
 
 from tests.agents.agent_rig import AgentRig
@@ -77,3 +79,33 @@ async def test_an_agent_that_does_not_hear_is_left_all_the_same(rig: AgentRig, m
     assert (await rig.done(turn))["reason"] == "cancelled"
     assert rig.agent.turns[0].is_left
     assert [event["type"] for event in await rig.log(session)] == ["user", "init", "text", "done"]
+
+
+async def test_a_turn_that_is_being_left_may_be_cancelled_again_and_the_daemon_stopped(
+    rig: AgentRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("host.agents.running_turn.CANCEL_LIMIT_S", 0.05)
+    session, turn = await rig.begin("deaf", "cling on", "say deaf", "hold")
+    await rig.told_of("text", text="deaf")
+    await rig.ask("agent_cancel", agentSessionId=session)
+    async with asyncio.timeout(10):
+        await rig.agent.gate("left").wait()
+        await rig.ask("agent_cancel", agentSessionId=session)
+        closing = asyncio.create_task(rig.service.close())
+        await asyncio.sleep(0)
+        assert not closing.done()
+        rig.agent.gate("on").set()
+        await closing
+
+    assert (await rig.done(turn))["reason"] == "cancelled"
+
+
+async def test_cancelling_again_gives_the_agent_no_more_time(rig: AgentRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("host.agents.running_turn.CANCEL_LIMIT_S", 0.05)
+    session, turn = await rig.begin("deaf", "say deaf", "hold")
+    await rig.told_of("text", text="deaf")
+    await rig.ask("agent_cancel", agentSessionId=session)
+    monkeypatch.setattr("host.agents.running_turn.CANCEL_LIMIT_S", 1000.0)
+    await rig.ask("agent_cancel", agentSessionId=session)
+
+    assert (await rig.done(turn))["reason"] == "cancelled"

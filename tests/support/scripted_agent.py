@@ -10,6 +10,7 @@ withdraw NAME  a permission that is asked and withdrawn
 wait NAME      goes on when ``agent.gate(NAME)`` is set
 hold           goes on when it is cancelled
 deaf           from now on does not hear that it is cancelled
+cling NAME     when it is left, sets ``agent.gate("left")`` and stays until ``agent.gate(NAME)`` is set
 fail           fails, and says why
 vanish         ends without an end
 crash          raises something that nobody foresaw
@@ -50,6 +51,7 @@ class ScriptedTurn:
         self._gate = gate
         self._cancelled = asyncio.Event()
         self._is_deaf = False
+        self._clings_to: str | None = None
         self._asked: dict[str, tuple[str, asyncio.Future[PromptAnswer]]] = {}
         self._asked_before = 0
         self.answers: list[tuple[str, PromptAnswer]] = []
@@ -88,13 +90,19 @@ class ScriptedTurn:
                 await self._unless_cancelled(self._gate(rest).wait())
             case "hold":
                 await self._unless_cancelled(asyncio.Event().wait())
-            case "deaf":
-                self._is_deaf = True
+            case "deaf" | "cling":
+                self._turn_odd(word, rest)
             case "crash":
                 raise RuntimeError("The script says so.")
             case _:
                 for event in self._said(word, rest):
                     yield event
+
+    def _turn_odd(self, word: str, rest: str) -> None:
+        if word == "deaf":
+            self._is_deaf = True
+        else:
+            self._clings_to = rest
 
     def _said(self, word: str, rest: str) -> list[AgentEvent]:
         match word:
@@ -160,6 +168,9 @@ class ScriptedTurn:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._clings_to is not None:
+            self._gate("left").set()
+            await self._gate(self._clings_to).wait()
         self.is_left = True
 
 
