@@ -35,7 +35,7 @@ def turn_arguments(order: TurnOrder, *, goes_on: bool) -> tuple[str, ...]:
         "--replay-user-messages",
         f"{session}={order.agent_session_id}",
         *_options(order.options),
-        *_rules(order.allowed),
+        _settings(order.allowed),
     )
 
 
@@ -73,12 +73,14 @@ def _options(options: AgentOptions) -> Iterator[str]:
     yield from (f"{name}={value}" for name, values in several.items() for value in values or ())
 
 
-def _rules(allowed: Sequence[str]) -> Iterator[str]:
-    """As settings of this process alone: those of a directory that nobody has called trusted would be ignored."""
+def _settings(allowed: Sequence[str]) -> str:
+    """Of this process alone, and stronger than those of the directory.
+
+    Rules that the directory has itself are ignored unless somebody has called it trusted; the permission mode that
+    it chooses is not, and would let a project that was cloned run everything unasked.
+    """
     rules = list(dict.fromkeys(allowed))
-    while rules:
-        settings = msgspec.json.encode({"permissions": {"allow": rules}})
-        if len(settings) <= _MAX_RULES_BYTES:
-            yield f"--settings={settings.decode()}"
-            return
+    while len(msgspec.json.encode(rules)) > _MAX_RULES_BYTES:
         del rules[: len(rules) // 2 + 1]
+    permissions = {"allow": rules, "disableBypassPermissionsMode": "disable"}
+    return f"--settings={msgspec.json.encode({'permissions': permissions}).decode()}"

@@ -23,6 +23,8 @@ PERMISSION_MODES: Final = ("default", "acceptEdits", "plan", "dontAsk", "auto")
 _MAX_OUTPUT_BYTES: Final = MIB
 _ANYWHERE: Final = Path("/")
 _REQUEST_ID: Final = "initialize"
+# To look is not to begin a session, which is what a project's hooks would be told.
+_NO_HOOKS: Final = '--settings={"disableAllHooks":true}'
 _VERSION: Final = re.compile(r"\d+\.\d+\.\d+\S*")
 _SILENT: Final = "Claude Code does not answer. Run claude on that machine to see why."
 
@@ -95,7 +97,7 @@ async def read_offer(launcher: Launcher, root: Path) -> AgentCapabilitiesRespons
 
 
 async def _initialize(launcher: Launcher, root: Path) -> _Offer:
-    arguments = (*STREAMED, "--no-session-persistence")
+    arguments = (*STREAMED, "--no-session-persistence", _NO_HOOKS)
     async with CliProcess(await launcher.start(root, arguments)) as process:
         process.say(initialize_line(_REQUEST_ID))
         async for lines in process.lines():

@@ -2,8 +2,8 @@
 
 Matching is never ours: whether ``git status; rm -rf ~`` is covered by a rule for ``git status`` is for the program
 that knows how the shell would read it. We only choose which of the rules it suggests are narrow enough to keep.
-Left out are further directories, which a yes to one command would open whole, and rules for a command that itself
-has a ``*``: the CLI reads that as a wildcard and knows no way to say that it is none.
+Left out are further directories, which a yes to one command or one file would open whole, and rules for a command
+that itself has a ``*``: the CLI reads that as a wildcard and knows no way to say that it is none.
 """
 
 from collections.abc import Iterator, Sequence
@@ -62,7 +62,9 @@ def _rules_for(question: ToolQuestion, suggestions: Sequence[_Suggestion]) -> It
         if suggestion.type == "addRules" and suggestion.behavior == "allow"
         for rule in suggestion.rules
     ]
-    if suggested:
+    if question.tool_name == "Read" and suggested:
+        yield from _file("Read", _member(question.input, "file_path"))
+    elif suggested:
         yield from (rule for rule in suggested if _is_narrow(rule, command))
     elif question.tool_name in _FILE_TOOLS:
         yield from _edits(question, suggestions)
@@ -74,7 +76,7 @@ def _is_narrow(rule: _Rule, command: str) -> bool:
     if rule.rule_content is None:
         return rule.tool_name not in _NEED_CONTENT
     if rule.tool_name != "Bash":
-        return True
+        return rule.tool_name not in _NEED_CONTENT or not _GLOB_CHARS & set(rule.rule_content)
     fixed = rule.rule_content
     for ending in _GENERALISED:
         fixed = fixed.removesuffix(ending)
@@ -89,10 +91,15 @@ def _edits(question: ToolQuestion, suggestions: Sequence[_Suggestion]) -> Iterat
     path = _member(question.input, "file_path") or _member(question.input, "notebook_path")
     # Suggested for what lies elsewhere, also where a link leads out of the project.
     if any(one.type == "addDirectories" for one in suggestions):
-        if path.startswith("/") and not _GLOB_CHARS & set(path):
-            yield _Rule("Edit", "/" + path)
+        yield from _file("Edit", path)
     elif question.decision_reason_type is None and any(one.mode == "acceptEdits" for one in suggestions):
         yield _Rule("Edit", _EDITS_IN_PROJECT)
+
+
+def _file(tool: str, path: str) -> Iterator[_Rule]:
+    """That file alone, by its absolute path."""
+    if path.startswith("/") and not _GLOB_CHARS & set(path):
+        yield _Rule(tool, "/" + path)
 
 
 def _read(suggestions: Any) -> list[_Suggestion]:

@@ -1,8 +1,11 @@
 """What the real CLI does with the user's answers. Its directory is one that nobody has called trusted."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
+
+import pytest
 
 from host.agents.port import PromptAnswer
 from host.protocol.messages.agents import AgentEvent, PromptAsked, PromptResolved, Text, ToolResult, TurnBegan
@@ -128,6 +131,19 @@ async def test_always_for_a_file_elsewhere_covers_that_file_alone(
     assert one.exists()
 
 
+async def test_always_for_reading_a_file_elsewhere_covers_that_file_alone(
+    claude: ClaudeRig, api: MessagesApi, tmp_path: Path
+) -> None:
+    one, other = tmp_path / "one.txt", tmp_path / "other.txt"
+    for file in (one, other):
+        file.write_text(file.name)
+    api.script("Go", says(tool("Read", file_path=str(one))), says("ok"))
+    api.script("Again", says(tool("Read", file_path=str(one)), tool("Read", file_path=str(other))), says("ok"))
+    allowed = rules_of(claude, await claude.run(claude.order("Go"), lambda _: ALWAYS))
+    events = await claude.run(claude.order("Again", allowed=allowed), lambda _: PromptAnswer("deny"))
+    assert asked(events) == [{"file_path": str(other)}]
+
+
 async def test_several_prompts_wait_at_once_and_may_be_answered_in_any_order(
     claude: ClaudeRig, api: MessagesApi, tmp_path: Path
 ) -> None:
@@ -206,3 +222,17 @@ async def test_a_prompt_of_a_cancelled_turn_is_withdrawn(claude: ClaudeRig, api:
     assert done_of(events).reason == "cancelled"
     assert Text(text="First words") in events
     assert not any(isinstance(event, TurnBegan) for event in events[1:])
+
+
+@pytest.mark.parametrize("name", ["settings.json", "settings.local.json"])
+async def test_a_project_cannot_allow_itself_everything(tmp_path: Path, api: MessagesApi, name: str) -> None:
+    # The CLI refuses that mode to root, but not in a sandbox.
+    async with ClaudeRig.with_claude(tmp_path, api.url, IS_SANDBOX="1") as claude:
+        settings = claude.root / ".claude" / name
+        settings.parent.mkdir()
+        permissions = {"defaultMode": "bypassPermissions", "disableBypassPermissionsMode": "", "allow": ["Bash"]}
+        settings.write_text(json.dumps({"permissions": permissions}))
+        api.script("Go", says(bash("touch unasked")), says("ok"))
+        events = await claude.run(claude.order("Go"), lambda _: PromptAnswer("deny"))
+    assert len(asked(events)) == 1
+    assert not (claude.root / "unasked").exists()

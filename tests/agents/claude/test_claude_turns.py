@@ -1,6 +1,7 @@
 """Turns of the real CLI."""
 
 import base64
+import json
 import os
 import signal
 import struct
@@ -287,3 +288,17 @@ async def test_a_look_at_the_cli_is_kept_for_a_while(claude: ClaudeRig) -> None:
     assert await claude.agent.capabilities(claude.root) is first
     now_s = 300.0
     assert await claude.agent.capabilities(claude.root) is not first
+
+
+async def test_asking_what_it_offers_runs_no_hook_of_the_project(
+    claude: ClaudeRig, api: MessagesApi, tmp_path: Path
+) -> None:
+    hook = {"hooks": [{"type": "command", "command": f"touch {tmp_path / 'hooked'}"}]}
+    settings = claude.root / ".claude" / "settings.json"
+    settings.parent.mkdir()
+    settings.write_text(json.dumps({"hooks": {"SessionStart": [hook]}}))
+    assert (await claude.agent.capabilities(claude.root)).commands
+    assert not (tmp_path / "hooked").exists()
+    api.script("Go", says("ok"))
+    await claude.run(claude.order("Go"))
+    assert (tmp_path / "hooked").exists()

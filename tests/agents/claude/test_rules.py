@@ -81,6 +81,14 @@ def test_an_edit_elsewhere_is_remembered_for_that_file() -> None:
     assert remembered("Write", {"file_path": "/home/alice/*"}, ACCEPT_EDITS, OUTSIDE) == []
 
 
+def test_a_file_that_is_read_elsewhere_opens_no_directory() -> None:
+    around = allowing("Read", "//home/alice/.ssh/**")
+    assert remembered("Read", {"file_path": "/home/alice/.ssh/config"}, around) == ["Read(//home/alice/.ssh/config)"]
+    assert remembered("Read", {"file_path": "/home/alice/*"}, allowing("Read", "//home/alice/**")) == []
+    command = "cat /home/alice/.ssh/config"
+    assert remembered("Bash", {"command": command}, allowing("Bash", command), around) == [f"Bash({command})"]
+
+
 def test_what_the_cli_asks_for_safety_is_asked_again() -> None:
     assert remembered("Write", {"file_path": "/home/alice/shop/.git/config"}, ACCEPT_EDITS, reason="safetyCheck") == []
 
