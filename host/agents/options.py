@@ -15,12 +15,12 @@ from host.protocol.messages.agents import AgentOptions, PermissionMode
 _MAX_BYTES: Final = 100 * KIB
 
 
-def changes_of(options: AgentOptions | None) -> str:
+def changes_of(options: AgentOptions) -> str:
     """JSON of the members that were sent; null gives one back to the agent's own default.
 
     Raises InvalidRequest if they are too large.
     """
-    changes = "{}" if options is None else options.model_dump_json(by_alias=True, exclude_unset=True)
+    changes = options.model_dump_json(by_alias=True, exclude_unset=True)
     if len(changes.encode()) > _MAX_BYTES:
         raise InvalidRequest.of_field("options", f"They are larger than {_MAX_BYTES // KIB} KB. Make them shorter.")
     return changes

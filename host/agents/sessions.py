@@ -73,8 +73,7 @@ class Sessions:
     async def begin(self, request: AgentSessionNew, context: RequestContext) -> AgentSessionNewResponse:
         """A new session with its first turn. Raises a ProtocolError before any effect."""
         root = await self._root(context)
-        message = await asyncio.to_thread(message_of, request.content)
-        turn = await self._turn(request.agent, message, request.options, root)
+        message, turn = await self._turn(request.agent, request, root)
         agent_session_id, at = self.new_id(), self.journal.now()
         new = NewSession(agent_session_id, context.project_id, request.agent, message.title, at)
 
@@ -94,15 +93,14 @@ class Sessions:
         root = await self._root(context)
         agent_session_id, project_id = request.agent_session_id, context.project_id
         stored = await self.terminal.find(root, agent_session_id)
-        refuse_busy(stored)
         known = await self.journal.database.read(
             lambda connection: find_session(connection, project_id, agent_session_id)
         )
         agent = known or stored
         if agent is None:
             raise no_session()
-        message = await asyncio.to_thread(message_of, request.content)
-        turn = await self._turn(agent.agent, message, request.options, root)
+        message, turn = await self._turn(agent.agent, request, root)
+        refuse_busy(stored)
         await self.history.prepare(stream_name(agent_session_id), project_id)
 
         def job(connection: sqlite3.Connection, is_served: bool) -> tuple[AgentMessageResponse, _Told]:
@@ -167,14 +165,18 @@ class Sessions:
         await self.projects.require_root(context.project_id)
         return await self.projects.root_of(context.project_id)
 
-    async def _turn(self, agent: str, message: Message, options: AgentOptions | None, root: Path) -> WaitingTurn:
-        if options is not None:
-            self.agents[agent].require_supported(options)
-            if options.add_dirs:
-                roots = [project.path for project in self.projects.all()]
-                real = await asyncio.to_thread(real_directories, root, options.add_dirs, roots)
-                options = options.model_copy(update={"add_dirs": real})
-        return WaitingTurn(self.new_id(), message.content, changes_of(options))
+    async def _turn(
+        self, agent: str, request: AgentSessionNew | AgentMessage, root: Path
+    ) -> tuple[Message, WaitingTurn]:
+        """What the request asks for. Raises a ProtocolError, of several the first in the contract's precedence."""
+        options = request.options or AgentOptions()
+        self.agents[agent].require_supported(options)
+        message = await asyncio.to_thread(message_of, request.content)
+        if options.add_dirs:
+            roots = [project.path for project in self.projects.all()]
+            real = await asyncio.to_thread(real_directories, root, options.add_dirs, roots)
+            options = options.model_copy(update={"add_dirs": real})
+        return message, WaitingTurn(self.new_id(), message.content, changes_of(options))
 
 
 def _session(

@@ -170,6 +170,23 @@ async def test_a_session_that_runs_in_a_terminal_is_left_alone(rig: AgentRig) ->
     assert session["state"] == "running"
 
 
+async def test_of_several_faults_the_first_in_the_contracts_order_is_told(rig: AgentRig) -> None:
+    stored = from_terminal(busy_in="a terminal (process 4711)")
+    rig.store.sessions[stored.agent_session_id] = stored
+    faults: list[tuple[str, dict[str, Any]]] = [
+        ("UNSUPPORTED", {"permissionMode": "bypassPermissions", "addDirs": ["/"]}),
+        ("INVALID_REQUEST", {"addDirs": ["/"]}),
+    ]
+    for code, options in faults:
+        for wire_type, named in (
+            ("agent_session_new", {}),
+            ("agent_message", {"agentSessionId": stored.agent_session_id}),
+        ):
+            assert await rig.code_of(wire_type, content="", options=options, **named) == code
+    outside = {"agentSessionId": stored.agent_session_id, "content": "say hello", "options": {"addDirs": ["/"]}}
+    assert await rig.code_of("agent_message", **outside) == "OUTSIDE_PROJECT_ROOT"
+
+
 async def test_a_turn_whose_session_is_taken_to_a_terminal_meanwhile_fails_and_says_why(rig: AgentRig) -> None:
     session, _ = await rig.begin("wait go")
     late = await rig.send(session, "say late")
