@@ -54,7 +54,7 @@ class Turn(Protocol):
         ...
 
     async def answer(self, prompt_id: str, answer: PromptAnswer) -> None:
-        """Pass the answer on. Nothing happens if the prompt does not wait any more."""
+        """Pass the answer on, without waiting until the agent has heard it. One that nobody waits for is dropped."""
 
     def cancel(self) -> None:
         """End the turn: by the agent's own means, then by force. ``TurnDone`` ("cancelled") comes soon."""

@@ -78,7 +78,7 @@ class Turns:
 
     async def resume(self) -> None:
         """Go on with what waits in the database."""
-        for agent_session_id in await self.journal.database.read(queued_sessions):
+        for agent_session_id in await self._queued():
             self.wake(agent_session_id)
 
     async def end_removed(self) -> None:
@@ -110,6 +110,14 @@ class Turns:
         except TimeoutError:
             logger.warning("Turns of an agent did not end in time; the next start says that they were interrupted")
         await self._workers.cancel()
+
+    async def _queued(self) -> list[str]:
+        while True:
+            try:
+                return await self.journal.database.read(queued_sessions)
+            except DatabaseError as exc:
+                logger.error("What waits could not be looked up; trying again. %s", exc.message)
+                await self.sleep(RETRY_INTERVAL_S)
 
     async def _run_next(self, agent_session_id: str) -> bool:
         """Run the session's next turn to its end; whether there was one."""

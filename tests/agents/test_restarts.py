@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from host.db.errors import DatabaseFull
+from host.db.agent_turns import queued_sessions
+from host.db.database import Database
+from host.db.errors import DatabaseFull, DatabaseLocked
 from tests.agents.agent_rig import AgentRig, agent_rig
 
 
@@ -133,3 +135,24 @@ async def test_a_turn_that_cannot_be_begun_is_begun_later(rig: AgentRig, monkeyp
     finished.set()
     disk.is_full = False
     assert (await rig.done(late))["reason"] == "completed"
+
+
+@pytest.mark.usefixtures("short_waits")
+async def test_what_waits_goes_on_once_no_other_program_holds_the_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with agent_rig(tmp_path) as rig:
+        session, _ = await rig.begin("wait never")
+        late = (await rig.send(session, "say late"))["turnId"]
+    read = Database.read
+    refusals = [DatabaseLocked(tmp_path), DatabaseLocked(tmp_path)]
+
+    async def read_in_the_end(database: Database, job: Callable[[sqlite3.Connection], Any]) -> Any:
+        if job is queued_sessions and refusals:
+            raise refusals.pop()
+        return await read(database, job)
+
+    monkeypatch.setattr(Database, "read", read_in_the_end)
+    async with agent_rig(tmp_path) as rig:
+        assert (await rig.done(late))["reason"] == "completed"
+    assert refusals == []

@@ -49,15 +49,7 @@ class CliProcess:
 
     def say(self, line: bytes) -> None:
         """Write a line, behind those before it, without waiting. Who does not read any more is not told."""
-        self._writes.spawn(self.write(line), name="write to the agent")
-
-    async def write(self, line: bytes) -> None:
-        """The same; returns when the process has it."""
-        stdin = self._process.stdin
-        async with self._write_lock:
-            if stdin is not None:
-                with suppress(BrokenPipeError):
-                    await stdin.write(line)
+        self._writes.spawn(self._write(line), name="write to the agent")
 
     def close_input(self) -> None:
         """Nothing more is said; it ends by itself then. May be called again."""
@@ -91,6 +83,13 @@ class CliProcess:
     ) -> None:
         await self._process.__aexit__(kind, error, trace)
         await self._writes.cancel()
+
+    async def _write(self, line: bytes) -> None:
+        stdin = self._process.stdin
+        async with self._write_lock:
+            if stdin is not None:
+                with suppress(BrokenPipeError):
+                    await stdin.write(line)
 
     def _parse(self, raw: bytes) -> Line | None:
         try:

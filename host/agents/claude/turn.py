@@ -72,7 +72,7 @@ class ClaudeTurn:
     async def answer(self, prompt_id: str, answer: PromptAnswer) -> None:
         question = self._prompts.pop(prompt_id, None)
         if question is not None:
-            await self._process.write(answer_line(prompt_id, decision_on(question, answer)))
+            self._process.say(answer_line(prompt_id, decision_on(question, answer)))
 
     def cancel(self) -> None:
         if self._is_cancelled:
@@ -100,12 +100,14 @@ class ClaudeTurn:
         except ProtocolError as exc:
             logger.warning("Claude Code could not be started a second time. %s", exc)
             return False
-        if self._is_cancelled:
-            self._process.terminate()
         return True
 
     async def _talk(self) -> AsyncIterator[AgentEvent]:
-        self._process.say(user_line(self._order.content, turn_id=self._order.turn_id))
+        if self._is_cancelled:
+            # Before it was told anything.
+            self._terminate()
+        else:
+            self._process.say(user_line(self._order.content, turn_id=self._order.turn_id))
         async for lines in self._process.lines():
             for line in lines:
                 self._ending.observe(line)

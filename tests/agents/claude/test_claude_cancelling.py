@@ -43,6 +43,19 @@ async def test_a_cancelled_turn_stops_by_the_clis_own_means(
     assert processes_below(tmp_path) == {}
 
 
+@pytest.mark.usefixtures("no_force")
+async def test_what_is_cancelled_before_it_is_begun_is_never_given_to_the_agent(
+    claude: ClaudeRig, api: MessagesApi, tmp_path: Path
+) -> None:
+    api.script("Go", says("never"))
+    async with await claude.agent.start(claude.order("Go")) as turn:
+        turn.cancel()
+        events = [event async for event in turn]
+    assert done_of(events).reason == "cancelled"
+    assert api.requests == []
+    assert processes_below(tmp_path) == {}
+
+
 async def test_the_session_goes_on_after_it(claude: ClaudeRig, api: MessagesApi) -> None:
     api.script("Go", says(bash("sleep 1000")))
     api.script("On", says("Here I am"))

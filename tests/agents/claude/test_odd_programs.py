@@ -7,9 +7,10 @@ from typing import Final
 
 import pytest
 
+from host.agents.port import PromptAnswer
 from host.protocol.errors import AgentUnavailable, ErrorCode
 from host.protocol.limits import MIB
-from host.protocol.messages.agents import AgentEvent, Text, TurnBegan, TurnError
+from host.protocol.messages.agents import AgentEvent, PromptAsked, Text, TurnBegan, TurnError
 from tests.agents.claude.claude_rig import ClaudeRig, done_of
 from tests.support.processes import environment, processes_below
 
@@ -76,6 +77,13 @@ async def test_a_message_that_is_never_read_does_not_hold_it_up(odd: Odd) -> Non
     async with odd(f"exec <&-; echo '{INIT}'; echo '{RESULT}'") as rig:
         events = await rig.run(rig.order("x" * (5 * MIB)))
     assert done_of(events).reason == "completed"
+
+
+async def test_an_answer_that_is_never_read_does_not_hold_up_who_gives_it(odd: Odd) -> None:
+    request = '{"type":"control_request","request_id":"7","request":{"subtype":"can_use_tool","tool_name":"Write"}}'
+    answer = PromptAnswer("allow", updated_input={"content": "x" * MIB})
+    async with odd(f"echo '{INIT}'; echo '{request}'; sleep 1000") as rig:
+        assert done_of(await rig.run(rig.order("Hello"), lambda _: answer, cancel_at=PromptAsked)).reason == "cancelled"
 
 
 async def test_a_question_that_is_not_known_is_refused_and_not_left_open(odd: Odd) -> None:
