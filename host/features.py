@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, Protocol, TypeVar
 
 from host.agents.claude.adapter import ClaudeAgent
+from host.agents.claude.command_line import Allowances
 from host.agents.claude.launcher import Launcher
 from host.agents.claude.terminal_sessions import ClaudeTerminalSessions
 from host.agents.importing import TranscriptImport
@@ -69,7 +70,10 @@ class Features:
         self.watching = Watching(open_watcher(), registry, database, publish)
         self._files = FileHandlers(ProjectFiles(executor=executor), registry, self.watching.seq_for_listing)
         commands = Commands(self._runner, self._runs, shell, self._environment, settings.commands_at_once)
-        claude = ClaudeAgent(Launcher(self._runner, self._environment, settings.claude_path))
+        claude = ClaudeAgent(
+            Launcher(self._runner, self._environment, settings.claude_path),
+            Allowances(settings.allows_bypass_permissions, settings.allows_mcp_config),
+        )
         self.claude = Lookout(claude.status)
         terminal = ClaudeTerminalSessions(self._environment, executor, ClaudeProjectDirs(database))
         history = TranscriptImport(terminal, registry, database)

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from host.agents.claude import command_line, rules
 from host.agents.claude.cli_process import CliProcess
+from host.agents.claude.command_line import NOTHING_MORE, Allowances
 from host.agents.claude.inspection import ClaudeStatus, look_at, read_offer
 from host.agents.claude.launcher import Launcher
 from host.agents.claude.turn import ClaudeTurn
@@ -25,6 +26,7 @@ class ClaudeAgent:
     """See host.agents.port.Agent. Everything runs below the launcher's runner, whose ``close`` ends it."""
 
     launcher: Launcher
+    allows: Allowances = NOTHING_MORE
     monotonic_s: Callable[[], float] = time.monotonic
     name: str = "claude"
     _offers: dict[Path, tuple[float, AgentCapabilitiesResponse]] = field(default_factory=dict)
@@ -36,6 +38,8 @@ class ClaudeAgent:
             known = self._offers.pop(root, None)
             if known is None or not self._is_fresh(known[0]):
                 known = (self.monotonic_s(), await read_offer(self.launcher, root))
+                if self.allows.bypass_permissions:
+                    known[1].permission_modes.append("bypassPermissions")
             self._offers[root] = known
             if len(self._offers) > _MAX_ROOTS:
                 del self._offers[next(iter(self._offers))]
@@ -50,11 +54,11 @@ class ClaudeAgent:
             return self._status[1]
 
     def require_supported(self, options: AgentOptions) -> None:
-        command_line.require_supported(options)
+        command_line.require_supported(options, self.allows)
 
     async def start(self, order: TurnOrder) -> ClaudeTurn:
         async def start(goes_on: bool) -> CliProcess:
-            arguments = command_line.turn_arguments(order, goes_on=goes_on)
+            arguments = command_line.turn_arguments(order, goes_on=goes_on, allows=self.allows)
             return CliProcess(await self.launcher.start(order.root, arguments))
 
         return ClaudeTurn(order, await start(not order.is_first), start)

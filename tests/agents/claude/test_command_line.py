@@ -6,18 +6,21 @@ from typing import Any, Final
 
 import pytest
 
-from host.agents.claude.command_line import require_supported, turn_arguments
+from host.agents.claude.command_line import NOTHING_MORE, Allowances, require_supported, turn_arguments
 from host.agents.port import TurnOrder
 from host.protocol.errors import InvalidRequest, Unsupported
 from host.protocol.messages.agents import AgentOptions
 
 SESSION: Final = "3f7a1d5e-0b1c-4e57-9d39-6a2f5c8e1b04"
 LONGEST_ARGUMENT: Final = 131_071
+BYPASSING: Final[dict[str, Any]] = {"permission_mode": "bypassPermissions", "mcp_config": {"mcpServers": {}}}
 
 
-def arguments(*, allowed: tuple[str, ...] = (), goes_on: bool = True, **options: Any) -> tuple[str, ...]:
+def arguments(
+    *, allowed: tuple[str, ...] = (), goes_on: bool = True, allows: Allowances = NOTHING_MORE, **options: Any
+) -> tuple[str, ...]:
     order = TurnOrder(SESSION, SESSION, "--help", AgentOptions(**options), False, Path("/"), allowed)
-    return turn_arguments(order, goes_on=goes_on)
+    return turn_arguments(order, goes_on=goes_on, allows=allows)
 
 
 def test_a_session_is_made_or_gone_on_with() -> None:
@@ -76,6 +79,27 @@ def test_of_too_many_rules_the_newest_are_passed_on() -> None:
 def test_what_a_host_must_allow_is_unsupported(options: dict[str, Any]) -> None:
     with pytest.raises(Unsupported):
         require_supported(AgentOptions(**options))
+
+
+def test_what_the_host_allows_is_taken_and_passed_on() -> None:
+    allows = Allowances(bypass_permissions=True, mcp_config=True)
+    require_supported(AgentOptions(**BYPASSING), allows)
+    passed = arguments(allows=allows, **BYPASSING)
+    assert "--permission-mode=bypassPermissions" in passed
+    assert '--mcp-config={"mcpServers":{}}' in passed
+    assert "disableBypassPermissionsMode" not in passed[-1]
+
+
+def test_what_the_host_allows_no_more_has_no_effect() -> None:
+    passed = " ".join(arguments(**BYPASSING))
+    assert "--permission-mode" not in passed
+    assert "--mcp-config" not in passed
+    assert '"disableBypassPermissionsMode":"disable"' in passed
+
+
+def test_a_configuration_that_no_argument_can_hold_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="larger than"):
+        require_supported(AgentOptions(mcp_config={"mcpServers": "x" * LONGEST_ARGUMENT}), Allowances(mcp_config=True))
 
 
 @pytest.mark.parametrize("options", [{"model": ""}, {"model": "a\0b"}, {"allowed_tools": ["Read", " "]}])
