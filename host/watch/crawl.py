@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from enum import Enum, auto
+from itertools import islice
 from typing import Final, Protocol
 
 from host.paths.ignore_reading import gitignore_in
@@ -20,6 +21,10 @@ class WatchRefused(Exception):
     def __init__(self, problem: str) -> None:
         super().__init__(problem)
         self.problem = problem
+
+
+class TooManyEntries(Exception):
+    """More than may be held in memory."""
 
 
 class DirectoryWatches(Protocol):
@@ -51,13 +56,20 @@ class Crawl:
     """
 
     def __init__(
-        self, index: Index, watches: DirectoryWatches, root_rules: Callable[[], SharedRules], *, is_stamped: bool
+        self,
+        index: Index,
+        watches: DirectoryWatches,
+        root_rules: Callable[[], SharedRules],
+        *,
+        is_stamped: bool,
+        max_entries: int,
     ) -> None:
         self.is_stamped = is_stamped
         self.refusal: str | None = None
         self._index = index
         self._watches = watches
         self._root_rules = root_rules
+        self._max_entries = max_entries
         self._waiting: list[tuple[Directory, Look]] = []
 
     @property
@@ -79,7 +91,7 @@ class Crawl:
         self._waiting.clear()
 
     def look_at(self, directory: Directory, descriptor: int, look: Look) -> None:
-        """Look at the directory, which is open. Raises OSError."""
+        """Look at the directory, which is open. Raises OSError, TooManyEntries."""
         is_same = self._watch(directory, descriptor)
         if look is not Look.IF_REPLACED or not is_same:
             self._compare(directory, descriptor, look)
@@ -128,7 +140,9 @@ class Crawl:
     def _compare(self, directory: Directory, descriptor: int, look: Look) -> None:
         """Hundreds of thousands of entries are looked at, most of them in directories that are new."""
         with os.scandir(descriptor) as scanned:
-            found = {entry.name: entry for entry in scanned}
+            found = {entry.name: entry for entry in islice(scanned, self._max_entries + 1)}
+        if len(found) > self._max_entries:
+            raise TooManyEntries
         look = self._take_rules(directory, descriptor, look, has_gitignore=GITIGNORE in found)
         if directory.entries or directory.hidden:
             self._take_out_all_but(found, directory)

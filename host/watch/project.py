@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from host.watch import problems
-from host.watch.crawl import DirectoryWatches
+from host.watch.crawl import DirectoryWatches, TooManyEntries
 from host.watch.mailbox import Letter, Mailbox, Signal
 from host.watch.port import STARTING, Change, WatchState
 from host.watch.root import OpenRoot, RootUnusable, opened_root, root_rules
@@ -172,7 +172,13 @@ class Project:
             self._identity = root.identity
             self._look_due_s = -math.inf
             is_stamped = self._shared is not None or not self._watches.tells_all
-            self._tree = Tree(self._watches, partial(root_rules, self.root), self._tell, is_stamped=is_stamped)
+            self._tree = Tree(
+                self._watches,
+                partial(root_rules, self.root),
+                self._tell,
+                is_stamped=is_stamped,
+                max_entries=self._max_entries,
+            )
         return self._tree
 
     def _tell(self, change: Change) -> None:
@@ -192,8 +198,8 @@ class Project:
             tree.work(root.descriptor, until_s, self._clock)
         except OSError as exc:
             raise RootUnusable(problems.root_refused(self.root, exc), is_gone=False) from exc
-        if tree.size > self._max_entries:
-            raise RootUnusable(problems.too_large(self.root, self._max_entries), is_gone=False)
+        except TooManyEntries as exc:
+            raise RootUnusable(problems.too_large(self.root, self._max_entries), is_gone=False) from exc
         if not tree.is_pending:
             self._settle(tree)
 
@@ -208,23 +214,26 @@ class Project:
         problem = refusal or self._shared
         if self._look_begun_s is not None:
             tree.crawl.is_stamped = problem is not None or not self._watches.tells_all
-            self._plan_next_look(self._clock() - self._look_begun_s, is_needed=tree.crawl.is_stamped)
+            self._look_due_s = self._next_look_s(self._timing.poll_s) if tree.crawl.is_stamped else math.inf
+            self._look_begun_s = None
         is_lost = tree.is_muted
         tree.unmute()
         self._tell_state(WatchState(is_running=True, problem=problem))
         if is_lost:
             self._letters.append(Signal.LOST)
 
-    def _plan_next_look(self, took_s: float, *, is_needed: bool) -> None:
-        self._look_begun_s = None
-        if is_needed:
-            self._look_due_s = self._clock() + max(self._timing.poll_s, took_s / self._timing.poll_share)
+    def _next_look_s(self, after_s: float) -> float:
+        """When to look again: so long after now, and longer if the last look took long."""
+        now_s = self._clock()
+        took_s = 0.0 if self._look_begun_s is None else now_s - self._look_begun_s
+        return now_s + max(after_s, took_s / self._timing.poll_share)
 
     def _fail(self, problem: str, retry_s: float) -> None:
         self.end()
         for companion in self.companions:
             companion.begin()
-        self._look_due_s = self._clock() + retry_s
+        self._look_due_s = self._next_look_s(retry_s)
+        self._look_begun_s = None
         if self._tell_state(WatchState(is_running=False, problem=problem)):
             logger.warning("%s", problem)
             self._letters.append(Signal.LOST)

@@ -8,7 +8,7 @@ from stat import S_ISDIR, S_ISREG
 from typing import Final
 
 from host.watch import hints
-from host.watch.crawl import GITIGNORE, Crawl, DirectoryWatches, Look
+from host.watch.crawl import GITIGNORE, Crawl, DirectoryWatches, Look, TooManyEntries
 from host.watch.directory import NOT_WATCHED, Directory
 from host.watch.index import Index
 from host.watch.marks import Marks
@@ -39,21 +39,18 @@ class Tree:
         tell: Callable[[Change], None],
         *,
         is_stamped: bool,
+        max_entries: int,
     ) -> None:
         self._watches = watches
         self._marks = Marks()
         self._index = Index(self, SharedRules(()), tell, watches.drop)
-        self.crawl = Crawl(self._index, watches, root_rules, is_stamped=is_stamped)
+        self._max_entries = max_entries
+        self.crawl = Crawl(self._index, watches, root_rules, is_stamped=is_stamped, max_entries=max_entries)
         self._doubts = 0
 
     @property
     def root(self) -> Directory:
         return self._index.root
-
-    @property
-    def size(self) -> int:
-        """How many entries are known."""
-        return self._index.size
 
     @property
     def is_muted(self) -> bool:
@@ -82,9 +79,10 @@ class Tree:
         self._index.is_muted = False
 
     def work(self, root: int, until_s: float, clock: Callable[[], float] = time.monotonic) -> None:
-        """Work off what is pending, below the open ``root``, until that time. Raises OSError where it can't be done.
+        """Work off what is pending, below the open ``root``, until that time.
 
-        What is in a new directory comes before what happened after it was made.
+        Raises TooManyEntries, and OSError where it can't be done. What is in a new directory comes
+        before what happened after it was made.
         """
         with Opener(root) as opener:
             while clock() < until_s:
@@ -94,6 +92,8 @@ class Tree:
                     self._verify_some(opener)
                 else:
                     break
+        if self._index.size > self._max_entries:
+            raise TooManyEntries
         if not self.is_pending:
             self._doubts = 0
 
@@ -123,16 +123,19 @@ class Tree:
             self._marks.take()
             return
         try:
-            with opener.opened(directory) as descriptor:
-                for _ in range(_MAX_NAMES_A_TURN):
-                    name, said = self._marks.take()
-                    self._verify(directory, descriptor, name, said)
-                    if self.crawl.is_pending or not self._marks or self._marks.first is not directory:
-                        return
+            descriptor = opener.open(directory)
         except OSError as exc:
-            if self._marks and self._marks.first is directory:
-                self._marks.take()
+            self._marks.take()
             self._could_not_look(opener, directory, exc)
+            return
+        try:
+            for _ in range(_MAX_NAMES_A_TURN):
+                name, said = self._marks.take()
+                self._verify(directory, descriptor, name, said)
+                if self.crawl.is_pending or not self._marks or self._marks.first is not directory:
+                    return
+        finally:
+            os.close(descriptor)
 
     def _verify(self, directory: Directory, descriptor: int, name: str, said: int) -> None:
         if name == GITIGNORE and self.crawl.has_other_rules(directory, descriptor):
@@ -144,8 +147,8 @@ class Tree:
                 self._index.take_out(directory, name)
             self._index.no_more_hidden(directory, name)
             return
-        except PermissionError:
-            # The names in it can be read, but not what they are of.
+        except OSError:
+            # What it is can't be found out, as where a directory's names may be read but not more.
             return
         is_dir = S_ISDIR(status.st_mode)
         if directory.ignores(name, is_dir=is_dir):
