@@ -1,5 +1,6 @@
 """What happens in sessions: logged first, then told to the user's clients."""
 
+import logging
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
@@ -20,7 +21,10 @@ from host.protocol.messages.agents import (
     PromptAsked,
     PromptResolved,
     TurnDone,
+    TurnError,
 )
+
+logger = logging.getLogger(__name__)
 
 # Who cancelled it knows.
 _ATTENTION_OF_END: Final[dict[DoneReason, AttentionKind]] = {
@@ -48,6 +52,10 @@ class Journal:
     def tell(self, session: StoredSession, events: Sequence[AgentEvent]) -> None:
         """Send events that are in the log, each followed by the attention that it asks for."""
         for event in events:
+            if isinstance(event, TurnError):
+                logger.warning(
+                    "A turn of session %s failed. %s: %s", session.agent_session_id, event.code, event.message
+                )
             self.publish(session.project_id, event)
             attention = attention_of(session, event)
             if attention is not None:

@@ -13,12 +13,14 @@ from host.core.requests import RequestContext
 from host.db.agent_prompts import StoredPrompt, get_prompt, waiting_prompts
 from host.db.agent_rules import add_rules
 from host.db.agent_sessions import StoredSession, get_session, set_options
+from host.protocol.errors import InvalidRequest
 from host.protocol.messages.agents import (
     AgentEvent,
     AgentOptions,
     AgentPromptResponse,
     AgentPromptResponseResponse,
     AttentionListResponse,
+    PromptAsked,
 )
 
 _Answered = tuple[StoredSession, list[AgentEvent]]
@@ -33,13 +35,16 @@ class Prompts:
     async def answer(self, request: AgentPromptResponse, context: RequestContext) -> AgentPromptResponseResponse:
         """Store the answer, tell everybody, and pass it on to the agent; a later one only hears which one stands.
 
-        Raises SessionNotFound for what was never asked, Unsupported for a permission mode that this host forbids.
+        Raises SessionNotFound for what was never asked, Unsupported for a permission mode that this host forbids,
+        InvalidRequest for an answer to another question than was asked.
         """
         await self.projects.root_of(context.project_id)
         running = self.turns.running(request.agent_session_id)
         if running is not None and request.permission_mode is not None:
             running.agent.require_supported(AgentOptions(permission_mode=request.permission_mode))
-        rules = _rules(running, request)
+        asked = running.asked(request.prompt_id) if running is not None else None
+        _require_asked(asked, request)
+        rules = _rules(running, asked, request)
 
         def job(connection: sqlite3.Connection) -> tuple[AgentPromptResponseResponse, _Answered]:
             session = get_session(connection, context.project_id, request.agent_session_id)
@@ -69,9 +74,18 @@ class Prompts:
         return AttentionListResponse(items=await self.journal.database.read(waiting_prompts))
 
 
-def _rules(running: RunningTurn | None, request: AgentPromptResponse) -> list[str]:
+def _require_asked(asked: PromptAsked | None, request: AgentPromptResponse) -> None:
+    """Raises InvalidRequest for an answer that the agent would take for none, because nobody asked that."""
+    if asked is None or asked.kind != "question" or not request.answers:
+        return
+    questions = asked.questions if isinstance(asked.questions, list) else []
+    texts = {question.get("question") for question in questions if isinstance(question, dict)}
+    if not request.answers.keys() <= texts:
+        raise InvalidRequest.of_field("answers", "Each answer stands under the whole text of one of the questions.")
+
+
+def _rules(running: RunningTurn | None, asked: PromptAsked | None, request: AgentPromptResponse) -> list[str]:
     """What is always allowed from now on."""
-    asked = running.asked(request.prompt_id) if running else None
     if running is None or asked is None or request.decision != "allow_always":
         return []
     return list(running.agent.rules_of(asked.suggestions))

@@ -61,7 +61,7 @@ class AgentService:
         """At start: what was running when the daemon ended is ``interrupted``, and removed projects leave nothing."""
         count = await self._database.write(partial(interrupt_cut_off, at=self._journal.now()))
         if count:
-            logger.warning("%d turns of an agent were cut off when the daemon last ended", count)
+            logger.warning("Turns of an agent were cut off when the daemon last ended: %d", count)
         await self._clear_up()
 
     async def run(self) -> None:

@@ -23,7 +23,6 @@ from host.db.agent_sessions import (
     StoredSession,
     add_session,
     find_session,
-    get_session,
     list_sessions,
     no_session,
     stream_name,
@@ -114,16 +113,26 @@ class Sessions:
         return await self._accept(agent_session_id, context, job)
 
     async def cancel(self, request: AgentCancel, context: RequestContext) -> AgentCancelResponse:
-        """Take turns out of the queue, and end the one that runs. Raises SessionNotFound, also for an unknown turn."""
+        """Take turns out of the queue, and end the one that runs.
+
+        Raises SessionNotFound, also for an unknown turn, and Conflict where a terminal runs what was to be cancelled.
+        """
         async with self._in_order(request.agent_session_id):
             return await self._cancel(request, context)
 
     async def _cancel(self, request: AgentCancel, context: RequestContext) -> AgentCancelResponse:
-        await self.projects.root_of(context.project_id)
+        root = await self.projects.root_of(context.project_id)
+        is_ours = request.turn_id is not None or self.turns.running(request.agent_session_id) is not None
+        stored = None if is_ours else await self.terminal.find(root, request.agent_session_id)
 
         def job(connection: sqlite3.Connection) -> tuple[AgentCancelResponse, tuple[_Told, str | None]]:
-            session = get_session(connection, context.project_id, request.agent_session_id)
+            session = find_session(connection, context.project_id, request.agent_session_id)
+            if session is None:
+                refuse_busy(stored)
+                raise no_session()
             waiting, running = _cancelled(connection, session, request.turn_id)
+            if not waiting and running is None:
+                refuse_busy(stored)
             at = self.journal.now()
             events = [event for turn in waiting for event in finish(connection, session, turn, CANCELLED, at=at)]
             return AgentCancelResponse(), ((session, events), running)

@@ -178,6 +178,4 @@ class Turns:
 def refuse_busy(session: TerminalSession | None) -> None:
     """Raises Conflict for a session that somebody works on in a terminal: two at once would lose what one did."""
     if session is not None and session.busy_in is not None:
-        raise Conflict(
-            f"The session runs in {session.busy_in}. Go on there, or end it there and send the message again."
-        )
+        raise Conflict(f"The session runs in {session.busy_in}. Go on there, or end there what it does and try again.")

@@ -65,7 +65,7 @@ def _agent(agent: dict) -> str:  # type: ignore[type-arg]
         return f"{agent['name']}: {agent.get('problem', 'not looked at yet')}"
     parts = [f"{agent['name']} {agent['version']}"]
     if "signedIn" in agent:
-        parts.append("signed in" if agent["signedIn"] else "not signed in")
+        parts.append("signed in" if agent["signedIn"] else "not signed in; run claude, then /login")
     if agent["running"]:
         parts.append(f"{agent['running']} running")
     if agent["waiting"]:

@@ -4,7 +4,21 @@ import asyncio
 
 import pytest
 
+from host.agents.terminal import TerminalSession
 from tests.agents.agent_rig import AgentRig
+
+
+def from_terminal(session: str) -> TerminalSession:
+    """A session that a terminal works on."""
+    return TerminalSession(
+        agent_session_id=session,
+        agent="claude",
+        title="Theirs",
+        created_at="2026-01-01T00:00:00.000Z",
+        last_activity_at="2026-01-01T00:00:00.000Z",
+        message_count=2,
+        busy_in="a terminal (process 4711)",
+    )
 
 
 async def test_without_a_turn_the_running_one_ends_and_the_queue_is_empty(rig: AgentRig) -> None:
@@ -51,6 +65,27 @@ async def test_what_has_ended_stays_as_it_is(rig: AgentRig) -> None:
         assert await rig.ask("agent_cancel", agentSessionId=session, **payload) == {"success": True}
 
     assert len(rig.events("done")) == 1
+
+
+async def test_what_runs_in_a_terminal_is_not_said_to_be_cancelled(rig: AgentRig) -> None:
+    ours, turn = await rig.begin("say hello")
+    await rig.done(turn)
+    for session in (ours, "11111111-1111-4111-8111-111111111111"):
+        rig.store.sessions[session] = from_terminal(session)
+        error = await rig.refusal("agent_cancel", agentSessionId=session)
+        assert error["code"] == "CONFLICT"
+        assert "a terminal (process 4711)" in error["message"]
+    assert await rig.ask("agent_cancel", agentSessionId=ours, turnId=turn) == {"success": True}
+
+
+async def test_what_waits_is_taken_out_though_a_terminal_has_the_session(rig: AgentRig) -> None:
+    session, first = await rig.begin("hold")
+    second = (await rig.send(session, "say never"))["turnId"]
+    await rig.told_of("init", turnId=first)
+    rig.store.sessions[session] = from_terminal(session)
+    await rig.ask("agent_cancel", agentSessionId=session)
+    for turn in (first, second):
+        assert (await rig.done(turn))["reason"] == "cancelled"
 
 
 async def test_what_never_was_is_not_found(rig: AgentRig) -> None:

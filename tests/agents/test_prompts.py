@@ -190,6 +190,18 @@ async def test_a_mode_that_the_host_forbids_is_refused_and_the_prompt_waits_on(r
     await rig.done(turn)
 
 
+async def test_an_answer_to_another_question_is_refused_and_the_prompt_waits_on(rig: AgentRig) -> None:
+    session, turn, prompt_id = await asked(rig, "question Which colour?")
+    payload = {"agentSessionId": session, "promptId": prompt_id, "decision": "allow"}
+    error = await rig.refusal("agent_prompt_response", answers={"Which color?": "Blue"}, **payload)
+    assert (error["code"], error["details"]["errors"][0]["field"]) == ("INVALID_REQUEST", "answers")
+    assert await waiting(rig) == [prompt_id]
+    await rig.answer(session, prompt_id, answers={"Which colour?": "Blue"})
+    await rig.done(turn)
+    ((_, passed),) = rig.agent.turns[0].answers
+    assert passed.answers == {"Which colour?": "Blue"}
+
+
 async def test_what_was_never_asked_is_not_found(rig: AgentRig) -> None:
     session, turn = await rig.begin("say hello")
     await rig.done(turn)

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from host.protocol.limits import MAX_QUEUED_TURNS, MAX_TURNS_AT_ONCE
 from tests.agents.agent_rig import AgentRig
 
@@ -152,11 +154,12 @@ async def test_an_agent_that_breaks_off_or_breaks_down_fails_its_turn_without_in
     assert all(turn.is_left for turn in rig.agent.turns)
 
 
-async def test_a_failure_that_the_agent_tells_is_told_once(rig: AgentRig) -> None:
+async def test_a_failure_that_the_agent_tells_is_told_once(rig: AgentRig, caplog: pytest.LogCaptureFixture) -> None:
     session, turn = await rig.begin("fail", "say never")
 
     assert (await rig.done(turn))["reason"] == "failed"
     assert kinds(await rig.log(session)) == ["user", "init", "error", "done"]
+    assert caplog.messages == [f"A turn of session {session} failed. UNKNOWN_ERROR: The script says so."]
 
 
 async def test_the_first_turn_makes_the_session_and_the_next_ones_go_on_with_it(rig: AgentRig) -> None:

@@ -5,6 +5,7 @@ say TEXT       a text
 delta TEXT     a piece of a text
 big N          a text of N characters
 ask NAME …     a permission for each name, all at once; goes on when all are answered, and says the decisions
+question TEXT  a question; goes on when it is answered, and says the decision
 plan           a plan that wants to be approved
 withdraw NAME  a permission that is asked and withdrawn
 wait NAME      goes on when ``agent.gate(NAME)`` is set
@@ -83,8 +84,8 @@ class ScriptedTurn:
             case "ask":
                 async for event in self._asking([self._ask(name, "permission") for name in rest.split()]):
                     yield event
-            case "plan":
-                async for event in self._asking([self._ask("plan", "plan")]):
+            case "question" | "plan":
+                async for event in self._asking([self._ask(rest or word, word)]):
                     yield event
             case "wait":
                 await self._unless_cancelled(self._gate(rest).wait())
@@ -124,6 +125,8 @@ class ScriptedTurn:
         self._asked_before += 1
         prompt_id = f"{self._order.turn_id}/{self._asked_before}"
         self._asked[prompt_id] = (tool, asyncio.get_running_loop().create_future())
+        if kind == "question":
+            return PromptAsked(prompt_id=prompt_id, kind="question", tool=tool, questions=[{"question": tool}])
         if kind == "plan":
             return PromptAsked(prompt_id=prompt_id, kind="plan", tool=tool, plan="# Plan")
         return PromptAsked(

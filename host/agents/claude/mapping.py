@@ -138,8 +138,13 @@ def _command_output(text: str) -> Iterator[Text]:
 
 
 def _retry(line: ApiRetry) -> Retry:
-    reason = line.error if line.error_status is None else f"{line.error} (HTTP {line.error_status})"
-    return Retry(attempt=line.attempt, delay_ms=round(line.retry_delay_ms), reason=reason)
+    return Retry(attempt=line.attempt, delay_ms=round(line.retry_delay_ms), reason=_reason(line))
+
+
+def _reason(line: ApiRetry) -> str:
+    if line.error_status is not None:
+        return f"{line.error} (HTTP {line.error_status})"
+    return "no answer from the API" if line.error == "unknown" else line.error
 
 
 def _read_change(known: msgspec.Raw) -> _FileChange:

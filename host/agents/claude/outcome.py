@@ -98,7 +98,7 @@ class Outcome:
                 "Claude was given this message before and does not work on it twice. Send it again as a new one.",
             )
         if not self._has_begun and ended.exit_code is not None and ended.exit_code < _SIGNALLED:
-            words = f"It says: {_last_line(stderr)}" if stderr.strip() else "It does not say why."
+            words = f"It says: {_last_line(stderr)}" if stderr.strip() else "Run claude on that machine to see why."
             return "failed", _error(ErrorCode.AGENT_UNAVAILABLE, f"Claude Code could not begin the turn. {words}")
         how = f"was ended by {ended.signal}" if ended.signal else "ended"
         return "interrupted", _error(

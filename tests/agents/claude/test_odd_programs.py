@@ -46,6 +46,7 @@ async def test_without_a_word_it_did_not_begin(odd: Odd, exit_code: int) -> None
     error, done = await turn_of(f"exit {exit_code}", odd)
     assert isinstance(error, TurnError)
     assert (error.code, done_of([done]).reason) == (ErrorCode.AGENT_UNAVAILABLE, "failed")
+    assert error.message.endswith("Run claude on that machine to see why.")
 
 
 async def test_its_own_words_are_told(odd: Odd) -> None:

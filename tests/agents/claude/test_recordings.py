@@ -118,6 +118,12 @@ EXPECTED: Final[dict[str, Sequence[str]]] = {
     "55_cut_midstream": ["init default", "text one two three four five six", "done completed"],
     "55c_cut_after_tool": ["init default", "text hello there", "error UNKNOWN_ERROR", "done failed"],
     "58b_stop_refusal": ["init default", "text no", "error INVALID_REQUEST", "done failed"],
+    "59_conn_refused": [
+        "init default",
+        "retry 1 no answer from the API",
+        "error UNKNOWN_ERROR",
+        "done failed",
+    ],
     "59b_no_key": ["init default", "error AGENT_UNAVAILABLE", "done failed"],
     "61_sigint_bash": [
         "init default",
