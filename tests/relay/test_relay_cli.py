@@ -123,8 +123,8 @@ async def test_call_finds_projects_by_name_and_machines_by_label(relay_url: str)
             assert request["sessionId"] == "p2"
             await daemon.answer(request)
             assert (await calling).exit_code == 0
-        for reference in ("Desk", MACHINE):
-            calling = asyncio.create_task(run_beside(relay_url, "call", "attention_list", "--machine", reference))
+        for options in ([], ["--machine", "Desk"], ["--machine", MACHINE]):
+            calling = asyncio.create_task(run_beside(relay_url, "call", "attention_list", *options))
             request = await daemon.next_request()
             assert request["machineKey"] == MACHINE
             await daemon.answer(request)
@@ -134,6 +134,9 @@ async def test_call_finds_projects_by_name_and_machines_by_label(relay_url: str)
 async def test_call_fails_with_one_line_that_says_what_to_do(relay_url: str) -> None:
     assert await failure_of(relay_url, "call", "fs_list") == (
         "alice has no projects yet. Add one on a machine of alice with: pocketcoder add PATH"
+    )
+    assert await failure_of(relay_url, "call", "attention_list") == (
+        "alice has no machines yet. Sign one in with: pocketcoder login, then pocketcoder start"
     )
     async with ScriptedDaemon.connect(relay_url, "alice", projects=["p1", "p2"]):
         assert await failure_of(relay_url, "call", "fs_list") == (
@@ -210,6 +213,33 @@ async def test_watch_says_of_which_projects_nothing_will_be_heard(relay_url: str
         assert await line_of(watching.stderr) == "Watching 1 project(s). Stop with Ctrl-C."
         silent = "No changes are told of project-1's name now: its machine is offline."
         assert await line_of(watching.stderr) == silent
+
+
+async def test_call_is_the_phone_that_it_is_told_to_be(relay_url: str) -> None:
+    async with ScriptedDaemon.connect(relay_url, "alice") as daemon:
+        for options, device in (([], "pocketcoder-relay"), (["--device", "Ada's phone"], "Ada's phone")):
+            calling = asyncio.create_task(run_beside(relay_url, "call", "fs_list", *options))
+            request = await daemon.next_request()
+            assert request["from"]["device"] == device
+            await daemon.answer(request)
+            assert (await calling).exit_code == 0
+
+
+async def test_watch_prints_what_a_person_reads(relay_url: str, tmp_path: Path) -> None:
+    arguments = ("watch", "--short", "--relay", relay_url.replace("http", "ws", 1), "--login", "alice")
+    session = {"agentSessionId": "6b1f0f2e-8d52-4e14-a11b-7d141e3059fc", "turnId": "t", "at": "2026-01-01T00:00:00Z"}
+    async with ScriptedDaemon.connect(relay_url, "alice") as daemon, program(tmp_path, *arguments) as watching:
+        await line_of(watching.stderr)
+        for payload, line in (
+            ({**session, "type": "text", "seq": 3, "text": "Hello"}, '6b1f0f2e text text="Hello"'),
+            ({**session, "type": "text", "text": "x" * 200}, f'6b1f0f2e text text="{"x" * 119}…'),
+        ):
+            await daemon.send("agent_event", sessionId=PROJECT, payload=payload)
+            assert await line_of(watching.stdout) == line
+        await daemon.send("attention", sessionId=PROJECT, payload={**session, "kind": "done", "title": "Fix it"})
+        assert await line_of(watching.stdout) == '6b1f0f2e attention kind="done" title="Fix it"'
+        await daemon.send("fs_changed", sessionId=PROJECT, payload={"seq": 1, "events": []})
+        assert await line_of(watching.stdout) == "fs_changed events=[]"
 
 
 async def test_watch_ends_with_the_relay_and_says_so(tmp_path: Path) -> None:
