@@ -7,8 +7,8 @@ from typing import Final, Literal, NamedTuple, Protocol
 
 ChangeKind = Literal["create", "modify", "delete"]
 
-# Told in one call, so that no burst holds up the event loop.
-MAX_CHANGES_A_CALL: Final = 500
+# Told in one call, so that no burst holds up the event loop, also where each path has 2,000 components.
+MAX_CHANGES_A_CALL: Final = 50
 
 
 class Change(NamedTuple):
