@@ -6,7 +6,7 @@ from typing import Final
 
 from host.watch import hints
 from host.watch.git_look import GitLook
-from host.watch.git_state import Repository, directories_below, find_repository, is_state
+from host.watch.git_state import MAX_REF_DIRECTORIES, Repository, directories_below, find_repository, is_state
 from host.watch.inotify_holdings import CONTENTS, ENTRIES, Holdings, is_directory
 from host.watch.inotify_watches import InotifyWatches
 from host.watch.project import Project
@@ -73,7 +73,7 @@ class GitGuard:
 
     def _info_noticed(self, name: str, said: int) -> None:
         if name == "exclude":
-            self._project.rules_changed()
+            self._project.look_soon()
 
     def _refs_noticed(self, directory: Path, name: str, said: int) -> None:
         if name.endswith(".lock"):
@@ -81,6 +81,8 @@ class GitGuard:
         self._project.git_changed()
         if said & hints.STRUCTURE and is_directory(directory / name):
             for below in directories_below(directory / name):
+                if len(self._holdings) >= MAX_REF_DIRECTORIES:
+                    return
                 self._hold_refs(below)
 
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Collection
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from stat import S_ISDIR
 from typing import Final
@@ -22,10 +23,18 @@ _OPEN: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_NONBLOCK | os
 class _Held:
     """Whom to call for one directory."""
 
-    def __init__(self, noticed: Callable[[str, int], None], ended: Callable[[], None]) -> None:
-        self.watch = 0
+    watch = 0
+
+    def __init__(
+        self, noticed: Callable[[str, int], None], ended: Callable[[], None], forget: Callable[["_Held"], None]
+    ) -> None:
         self.noticed = noticed
-        self.ended = ended
+        self._ended = ended
+        self._forget = forget
+
+    def ended(self) -> None:
+        self._forget(self)
+        self._ended()
 
 
 class Holdings:
@@ -35,13 +44,16 @@ class Holdings:
         self._watches = watches
         self._held: dict[Path, _Held] = {}
 
+    def __len__(self) -> int:
+        return len(self._held)
+
     def hold(self, path: Path, mask: int, noticed: Callable[[str, int], None], ended: Callable[[], None]) -> None:
         """What was held at that path is held no more."""
         before = self._held.pop(path, None)
         with suppress(OSError, WatchRefused):
             descriptor = os.open(path, _OPEN)
             try:
-                held = _Held(noticed, ended)
+                held = _Held(noticed, ended, partial(self._forget, path))
                 held.watch = self._watches.hold(descriptor, held, mask)
             finally:
                 os.close(descriptor)
@@ -53,6 +65,10 @@ class Holdings:
         for path in self._held.keys() - set(paths):
             held = self._held.pop(path)
             self._watches.release(held.watch, held)
+
+    def _forget(self, path: Path, held: _Held) -> None:
+        if self._held.get(path) is held:
+            del self._held[path]
 
 
 def is_directory(path: Path) -> bool:
