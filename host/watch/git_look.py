@@ -22,14 +22,14 @@ class GitLook:
         self._signature = signature
 
     def end(self) -> None:
+        # What it was then is kept: another root at the same path may have another repository.
         self.repository = None
-        self._signature = None
 
     def hinted(self, path: Path) -> None:
         """Something about that path, of whatever project, may have changed."""
         git_entry = self._project.root / ".git"
         if path == git_entry / "info" / "exclude":
-            self._project.rules_changed()
+            self._project.look_soon()
         elif path == git_entry or self._is_state(path) or (self.repository is None and path.parent == git_entry):
             self.begin()
 

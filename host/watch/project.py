@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 
 # Of one project, some 150 bytes each.
 MAX_ENTRIES: Final = 1_000_000
+# Of a root that is not there: the next one is looked at, also if it is the same again.
+_NO_IDENTITY: Final = (0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ class Project:
         self._max_entries = max_entries
         self._clock = clock
         self._tree: Tree | None = None
-        self._identity = (0, 0)
+        self._identity = _NO_IDENTITY
         self._look_begun_s: float | None = None
         self._look_due_s = -math.inf
         self._turn_due_s = math.inf
@@ -109,11 +111,12 @@ class Project:
         self._turn_due_s = math.inf
         try:
             with opened_root(self.root) as root:
-                tree = self._tree_of(root)
-                if self._clock() >= self._look_due_s:
-                    self._look_again(tree)
-                self._work(tree, root, until_s)
+                if tree := self._tree_of(root):
+                    self._look_if_due(tree)
+                    self._work(tree, root, until_s)
         except RootUnusable as exc:
+            if exc.is_gone:
+                self._identity = _NO_IDENTITY
             self._fail(exc.problem, self._timing.gone_s if exc.is_gone else self._timing.refused_s)
         self._deliver()
 
@@ -131,14 +134,9 @@ class Project:
         self.take_turn(self._timing.root_s)
 
     def look_soon(self) -> None:
-        """Look at all files: what happened lately may not have been told."""
+        """Look at all files: what happened lately may not have been told, or other names may be ignored now."""
         if self._tree is not None:
             self._look_due_s = -math.inf
-
-    def rules_changed(self) -> None:
-        """Other names may be ignored now, in all of the project."""
-        if self._tree is not None:
-            self._tree.look_again()
 
     def git_changed(self) -> None:
         if Signal.GIT_CHANGED not in self._letters:
@@ -149,12 +147,13 @@ class Project:
         """The system dropped some of what it had to tell."""
         if self._tree is not None:
             logger.warning("Too much changed at once below %s: it is read anew.", self.root)
-            self._tree.look_again(is_muted=True)
-            self.take_turn()
+            self._tree.forget_pending()
+            self.look_soon()
 
     def root_ended(self) -> None:
         """The root was removed or unmounted; there may be another one by now."""
         self.end()
+        self._identity = _NO_IDENTITY
         self.take_turn()
 
     def end(self) -> None:
@@ -165,12 +164,15 @@ class Project:
             self._tree.close()
             self._tree = None
 
-    def _tree_of(self, root: OpenRoot) -> Tree:
-        if self._tree is not None and self._identity != root.identity:
+    def _tree_of(self, root: OpenRoot) -> Tree | None:
+        """None where a root that could not be read a while ago is not to be tried again yet."""
+        if self._identity != root.identity:
             self.end()
-        if self._tree is None:
             self._identity = root.identity
             self._look_due_s = -math.inf
+        if self._tree is None:
+            if self._clock() < self._look_due_s:
+                return None
             is_stamped = self._shared is not None or not self._watches.tells_all
             self._tree = Tree(
                 self._watches,
@@ -184,14 +186,19 @@ class Project:
     def _tell(self, change: Change) -> None:
         self._letters.append(change)
 
-    def _look_again(self, tree: Tree, *, is_muted: bool = False) -> None:
+    def _look_if_due(self, tree: Tree) -> None:
+        # One look after the other: who changes the rules without end must not pile them up.
+        if self._clock() >= self._look_due_s and not tree.crawl.is_pending:
+            self._look_again(tree)
+
+    def _look_again(self, tree: Tree) -> None:
         self._look_begun_s = self._clock()
         self._look_due_s = math.inf
         self._watches.try_again()
         for companion in self.companions:
             companion.begin()
         tree.crawl.refusal = None
-        tree.look_again(is_muted=is_muted or tree.is_muted)
+        tree.look_again()
 
     def _work(self, tree: Tree, root: OpenRoot, until_s: float) -> None:
         try:
@@ -209,7 +216,8 @@ class Project:
         if refusal and not tree.crawl.is_stamped:
             # From now on files are compared with what they were, which has to be found out first.
             tree.crawl.is_stamped = True
-            self._look_again(tree, is_muted=True)
+            tree.forget_pending()
+            self._look_again(tree)
             return
         problem = refusal or self._shared
         if self._look_begun_s is not None:

@@ -65,14 +65,17 @@ class Tree:
             return
         self._marks.add(directory, name, said)
         if self._marks.are_too_many:
-            self.look_again(is_muted=True)
+            self.forget_pending()
+            self.look_again()
 
-    def look_again(self, *, is_muted: bool = False) -> None:
-        """Look at everything. ``is_muted``: what was seen so far is incomplete; nothing is told until ``unmute``."""
-        if is_muted:
-            self._index.is_muted = True
-            self._marks.clear()
-            self.crawl.clear()
+    def forget_pending(self) -> None:
+        """What was seen is incomplete: look again, and nothing is told until ``unmute``."""
+        self._index.is_muted = True
+        self._marks.clear()
+        self.crawl.clear()
+
+    def look_again(self) -> None:
+        """Look at everything."""
         self.crawl.queue(self.root, Look.AGAIN)
 
     def unmute(self) -> None:
