@@ -41,7 +41,8 @@ def unforeseen(root: Path) -> str:
 def too_large(root: Path, max_entries: int) -> str:
     return (
         f"{shown(str(root))} has more than {max_entries:,} files, so its changes are not seen. "
-        "Name what need not be watched in its .gitignore, or register a directory below it."
+        "Name what need not be watched in its .gitignore, or register a directory below it. "
+        "It is tried again from time to time; at once if you restart the daemon."
     )
 
 
