@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -110,10 +110,10 @@ async def write_through(
     project_id: str,
     fault: Callable[[Progress], Awaitable[None]],
     *,
-    faults: int = FAULTS,
+    faults: Iterable[object] = range(FAULTS),
     writers: int = WRITERS,
 ) -> tuple[Progress, list[Writer]]:
-    """Let writers write while there is one fault after the other in the middle of it."""
+    """Let writers write while there is one fault after the other in the middle of it, one for each of ``faults``."""
     progress = Progress()
 
     async def write(number: int) -> Writer:
@@ -124,7 +124,7 @@ async def write_through(
 
     async with asyncio.TaskGroup() as group:
         writing = [group.create_task(write(number)) for number in range(writers)]
-        for _ in range(faults):
+        for _ in faults:
             await progress.until_accepted(random.randint(1, MAX_WRITES_BEFORE_FAULT))
             await fault(progress)
         await progress.until_accepted(writers)
