@@ -1,8 +1,10 @@
 """The schema grows by numbered scripts; ``PRAGMA user_version`` says how far a file has come."""
 
+import glob
 import os
 import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -40,36 +42,37 @@ def schema_version(connection: sqlite3.Connection) -> int:
 
 
 def migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[Migration]) -> None:
-    """Bring the database to the last version, each step whole or not at all.
+    """Bring the database to the last version, whole or not at all.
 
-    A file that is not new is first copied to ``<name>.backup-v<its version>``, readable
-    by its owner alone.
+    A file that is not new is first copied to ``<name>.before-<last version>``, readable by its owner alone; of such
+    copies one is kept.
     """
     version = schema_version(connection)
     pending = migrations[version:]
-    if pending and version > 0:
-        _back_up(connection, path.with_name(f"{path.name}.backup-v{version}"))
-    for migration in pending:
-        _apply(connection, migration)
+    if not pending:
+        return
+    if version > 0:
+        _back_up(connection, path, f"{path.name}.before-{pending[-1].version}")
+    _apply(connection, pending)
 
 
-def _back_up(connection: sqlite3.Connection, target: Path) -> None:
-    # What a copy that was cut short left behind.
-    target.unlink(missing_ok=True)
-    os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-    copy = sqlite3.connect(target)
-    try:
+def _back_up(connection: sqlite3.Connection, path: Path, name: str) -> None:
+    # Until it is whole it has another name, and the copy of the migration before is still there.
+    unfinished = path.with_name(f"{path.name}.copying")
+    unfinished.unlink(missing_ok=True)
+    os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    with closing(sqlite3.connect(unfinished)) as copy:
         connection.backup(copy)
-    finally:
-        copy.close()
+    backup = unfinished.replace(path.with_name(name))
+    for older in set(path.parent.glob(f"{glob.escape(path.name)}.before-*")) - {backup}:
+        older.unlink()
 
 
-def _apply(connection: sqlite3.Connection, migration: Migration) -> None:
+def _apply(connection: sqlite3.Connection, migrations: Sequence[Migration]) -> None:
+    steps = "\n".join(migration.sql for migration in migrations)
     try:
         # executescript() commits whatever is open, so the transaction is part of the script.
-        connection.executescript(
-            f"BEGIN IMMEDIATE;\n{migration.sql}\nPRAGMA user_version = {migration.version};\nCOMMIT;"
-        )
+        connection.executescript(f"BEGIN IMMEDIATE;\n{steps}\nPRAGMA user_version = {migrations[-1].version};\nCOMMIT;")
     except sqlite3.Error:
         connection.rollback()
         raise

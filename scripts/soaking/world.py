@@ -16,7 +16,7 @@ from tests.support.processes import Bench, MachineProcess, RelayProcess
 
 USER: Final = "ada"
 # So long the daemon has to come back by itself; then it is told to, as by ``pocketcoder start``.
-_PATIENCE_S: Final = 5.0
+_PATIENCE_S: Final = 2.0
 _LOOK_INTERVAL_S: Final = 0.5
 
 
