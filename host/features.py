@@ -69,7 +69,7 @@ class Features:
         executor = ThreadPoolExecutor(MAX_FILE_THREADS, thread_name_prefix="files")
         self.watching = Watching(open_watcher(), registry, database, publish)
         self._files = FileHandlers(ProjectFiles(executor=executor), registry, self.watching.seq_for_listing)
-        commands = Commands(self._runner, self._runs, shell, self._environment, settings.commands_at_once)
+        self.commands = Commands(self._runner, self._runs, shell, self._environment, settings.commands_at_once)
         claude = ClaudeAgent(
             Launcher(self._runner, self._environment, settings.claude_path),
             Allowances(settings.allows_bypass_permissions, settings.allows_mcp_config),
@@ -84,7 +84,7 @@ class Features:
         self._git_warnings = asyncio.create_task(self._git.warnings())
         self._handlers: Sequence[_Handlers] = (
             self._files,
-            CommandHandlers(commands, registry),
+            CommandHandlers(self.commands, registry),
             GitReadHandlers(self._git, registry),
             GitWriteHandlers(Changes(self._git.git, self._git.repositories), registry),
             self.agents,
@@ -93,12 +93,11 @@ class Features:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What people should know of the features, in sentences."""
+        """What people should know of the features, in sentences; but for what ``watching`` itself says."""
         environment = _known(self._environment)
         return (
             *(environment.warnings if environment else ()),
             *(_known(self._git_warnings) or ()),
-            *self.watching.warnings,
         )
 
     async def settle(self) -> None:

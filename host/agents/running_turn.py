@@ -65,9 +65,9 @@ class RunningTurn:
         return self.taken.turn_id
 
     @property
-    def waits(self) -> bool:
-        """For an answer."""
-        return bool(self._asked)
+    def prompt_count(self) -> int:
+        """How many answers it waits for."""
+        return len(self._asked)
 
     async def go(self) -> None:
         """Run to the end, which is logged when nothing of the agent is left. Raises nothing but CancelledError."""

@@ -54,6 +54,16 @@ class AgentService:
         """How many wait for an answer."""
         return self._turns.waiting_count
 
+    @property
+    def prompt_count(self) -> int:
+        """How many answers are waited for."""
+        return self._turns.prompt_count
+
+    @property
+    def waiting_sessions(self) -> int:
+        """How many sessions have a message for which no agent is free."""
+        return self._turns.waiting_sessions
+
     def register(self, table: RouteTable) -> None:
         self._handlers.register(table)
 

@@ -71,7 +71,17 @@ class Turns:
     @property
     def waiting_count(self) -> int:
         """How many wait for an answer."""
-        return sum(turn.waits for turn in self._running.values())
+        return sum(turn.prompt_count > 0 for turn in self._running.values())
+
+    @property
+    def prompt_count(self) -> int:
+        """How many answers are waited for."""
+        return sum(turn.prompt_count for turn in self._running.values())
+
+    @property
+    def waiting_sessions(self) -> int:
+        """How many sessions have a message for which no agent is free."""
+        return self._workers.waiting_count
 
     def running(self, agent_session_id: str) -> RunningTurn | None:
         return self._running.get(agent_session_id)

@@ -21,6 +21,11 @@ class Workers:
         self._waiting: dict[str, None] = {}
         self._is_stopping = False
 
+    @property
+    def waiting_count(self) -> int:
+        """How many sessions have something to do and no worker."""
+        return len(self._waiting)
+
     def claim(self, session_id: str) -> bool:
         """Whether the session is worked on, or can be at once. Its place is then kept until it is woken."""
         if session_id in self._served:

@@ -4,7 +4,7 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -19,9 +19,6 @@ from host.control_plane.client import ControlClient, checked
 from host.core.home import HostPaths, find_paths
 from host.core.instance_lock import holder
 from host.core.settings import DEFAULT_RELAY_URL, Settings, relay_url
-
-STOP_TIMEOUT_S: Final = 40.0
-_LOOK_INTERVAL_S: Final = 0.05
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -124,14 +121,12 @@ def stop(force: Annotated[bool, typer.Option("--force", help="Don't wait for wha
 
     Example: pocketcoder stop --force
     """
+    from host.cli.stopping import wait_for_end
+
     with errors_for_people():
-        paths, settings = surroundings()
-        checked(ControlClient(paths, settings.control_port).request("POST", "/stop", {"force": force}))
-        deadline_s = time.monotonic() + STOP_TIMEOUT_S
-        while (pid := holder(paths.pid_file)) is not None:
-            if time.monotonic() > deadline_s:
-                fail(f"The daemon (process {pid}) has not stopped within {STOP_TIMEOUT_S:g} s.")
-            time.sleep(_LOOK_INTERVAL_S)
+        paths, client = control()
+        checked(client.request("POST", "/stop", {"force": force}))
+        wait_for_end(paths, client, is_forced=force)
         typer.echo("PocketCoder stopped.")
 
 

@@ -6,9 +6,13 @@ import sys
 
 from host.cli.exit_codes import DONE, FAILED, NOT_RUNNING, NOT_SIGNED_IN
 from host.control_plane.client import ControlClient, DaemonNotRunning
+from host.control_plane.words import work_of
 from host.core.errors import ForPeople, system_refusal
 from host.core.home import find_paths
 from host.core.settings import Settings
+
+_LARGE_BYTES = 1024**3
+_MIB = 1024**2
 
 
 def show_status(*, as_json: bool) -> int:
@@ -50,6 +54,7 @@ def _page(status: dict) -> str:  # type: ignore[type-arg]  # JSON; typing.Any wo
     if "nextTryAt" in status["relay"]:
         rows.append(("", f"Next try at {status['relay']['nextTryAt']}."))
     rows += [("Agent", _agent(agent)) for agent in status["agents"]]
+    rows += _unusual(status)
     if not status["projects"]:
         rows.append(("Projects", "none; add one with: pocketcoder add PATH"))
     width = max((len(project["name"]) for project in status["projects"]), default=0)
@@ -58,6 +63,26 @@ def _page(status: dict) -> str:  # type: ignore[type-arg]  # JSON; typing.Any wo
         rows.append(("" if number else "Projects", f"{project['name']:{width}}  {project['path']}{watched}"))
     rows += [("Warning", warning) for warning in status["capabilities"]["warnings"]]
     return "\n".join(f"{name:12} {text}" for name, text in rows)
+
+
+def _unusual(status: dict) -> list[tuple[str, str]]:  # type: ignore[type-arg]
+    """Rows for what is mostly not so."""
+    activity, work = status["activity"], work_of(status)
+    database_bytes = status["storage"]["databaseBytes"]
+    rows = []
+    if status["stopping"]:
+        rows.append(("Stopping", f"waits for {work}" if work else "in a moment"))
+    elif work:
+        rows.append(("At work", work))
+    if activity["waitingSessions"]:
+        rows.append(("Waiting", f"for a free agent: {activity['waitingSessions']} more"))
+    if activity["outboxBytes"] > _MIB:
+        rows.append(("Sending", f"{activity['outboxBytes'] // _MIB} MB wait to be sent"))
+    if database_bytes > _LARGE_BYTES:
+        rows.append(("Disk", f"the database takes {database_bytes // _MIB:,} MB"))
+    if "problem" in status.get("autostart", {}):
+        rows.append(("Autostart", status["autostart"]["problem"]))
+    return rows
 
 
 def _agent(agent: dict) -> str:  # type: ignore[type-arg]

@@ -34,6 +34,11 @@ class Commands:
     _active: dict[tuple[str, str], Run] = field(default_factory=dict)
     _counts: Counter[str] = field(default_factory=Counter)
 
+    @property
+    def running_count(self) -> int:
+        """How many commands run, or are about to."""
+        return self._counts.total()
+
     async def run(self, request: CommandExec, root: Path, context: RequestContext) -> CommandExit:
         """Run to the end. Raises DaemonBusy and ProjectRootGone before any effect."""
         project_id, request_id = context.project_id, context.request_id

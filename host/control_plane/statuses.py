@@ -54,26 +54,74 @@ class AgentStatus(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     waiting: int
 
 
+class Activity(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """What is being done now. ``requests`` counts those that run ``commands``, too.
+
+    ``turns`` run, of which some may wait for answers to ``prompts``; ``waiting_sessions`` have a message for which
+    no agent is free. ``outbox_bytes`` wait to be sent to the relay.
+    """
+
+    requests: int
+    commands: int
+    turns: int
+    prompts: int
+    waiting_sessions: int
+    outbox_bytes: int
+
+
+class Storage(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """What our files take on the disk, with all that belongs to them."""
+
+    database_bytes: int
+    log_bytes: int
+
+
+class AutostartStatus(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """Whether the system starts the daemon; ``problem`` is a sentence on why it would not work though it is enabled."""
+
+    enabled: bool
+    problem: str | UnsetType = UNSET
+
+
+class Degraded(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """A part that does not do all that it should. ``part``: relay, watching, agent, autostart or host.
+
+    ``reason`` is a sentence that says why and what to do.
+    """
+
+    part: str
+    reason: str
+
+
 class ProjectStatus(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """``watcher_problem`` is a sentence on why changes are not seen, or not all or not at once."""
+
     project_id: str
     name: str
     path: str
     watcher_running: bool
     last_fs_seq: int
+    watcher_problem: str | UnsetType = UNSET
 
     @classmethod
-    def of(cls, project: Project, *, watcher_running: bool, last_fs_seq: int) -> "ProjectStatus":
+    def of(
+        cls, project: Project, *, watcher_running: bool, last_fs_seq: int, watcher_problem: str | None = None
+    ) -> "ProjectStatus":
         return cls(
             project_id=project.project_id,
             name=project.name,
             path=shown_path(project.path),
             watcher_running=watcher_running,
             last_fs_seq=last_fs_seq,
+            watcher_problem=watcher_problem or UNSET,
         )
 
 
 class Status(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
-    """The whole of ``GET /status``. ``user`` is left out when nobody is signed in."""
+    """The whole of ``GET /status``. ``user`` is left out when nobody is signed in, ``autostart`` until it is known.
+
+    ``stopping``: nothing new is taken on, and what ``activity`` names is waited for.
+    """
 
     version: str
     machine_key: str
@@ -86,6 +134,11 @@ class Status(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     capabilities: HostCapabilities
     agents: list[AgentStatus]
     projects: list[ProjectStatus]
+    stopping: bool
+    activity: Activity
+    storage: Storage
+    autostart: AutostartStatus | UnsetType = UNSET
+    degraded: list[Degraded]
 
 
 class MachineLabelResponse(msgspec.Struct, frozen=True, rename="camel", kw_only=True):

@@ -27,10 +27,11 @@ class Projects(Protocol):
 
 
 class WatchStatus(NamedTuple):
-    """``last_seq``: the number of the project's last batch."""
+    """``last_seq``: the number of the project's last batch. ``problem``: see WatchState."""
 
     is_running: bool
     last_seq: int
+    problem: str | None = None
 
 
 class Watching:
@@ -78,9 +79,9 @@ class Watching:
 
     def status_of(self, project_id: str) -> WatchStatus:
         watch = self._watches.get(project_id)
-        return (
-            WatchStatus(watch.state.is_running, watch.last_seq) if watch else WatchStatus(is_running=False, last_seq=0)
-        )
+        if watch is None:
+            return WatchStatus(is_running=False, last_seq=0)
+        return WatchStatus(watch.state.is_running, watch.last_seq, watch.state.problem)
 
     @property
     def warnings(self) -> tuple[str, ...]:

@@ -5,7 +5,16 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from host.control_plane.statuses import AgentStatus, HostCapabilities, ProjectStatus, RelayStatus, Status
+from host.control_plane.statuses import (
+    Activity,
+    AgentStatus,
+    Degraded,
+    HostCapabilities,
+    ProjectStatus,
+    RelayStatus,
+    Status,
+    Storage,
+)
 from host.protocol.errors import InvalidRequest, ProjectNesting, ProjectNotFound
 
 PROJECT = ProjectStatus(project_id="proj_1", name="app", path="/src/app", watcher_running=True, last_fs_seq=7)
@@ -31,6 +40,10 @@ class RecordingDaemon:
             capabilities=HostCapabilities(has_git=True, has_claude=False, claude_store_found=False, warnings=[]),
             agents=[AgentStatus(name="claude", version="1.0", signed_in=True, running=1, waiting=0)],
             projects=[PROJECT],
+            stopping=False,
+            activity=Activity(requests=2, commands=1, turns=1, prompts=1, waiting_sessions=0, outbox_bytes=0),
+            storage=Storage(database_bytes=4096, log_bytes=0),
+            degraded=[Degraded(part="relay", reason="Nobody is signed in.")],
         )
 
     def stop(self, *, force: bool) -> None:

@@ -42,6 +42,17 @@ async def test_status_has_the_contracts_members_and_leaves_unknown_ones_out(serv
         "projects": [
             {"projectId": "proj_1", "name": "app", "path": "/src/app", "watcherRunning": True, "lastFsSeq": 7}
         ],
+        "stopping": False,
+        "activity": {
+            "requests": 2,
+            "commands": 1,
+            "turns": 1,
+            "prompts": 1,
+            "waitingSessions": 0,
+            "outboxBytes": 0,
+        },
+        "storage": {"databaseBytes": 4096, "logBytes": 0},
+        "degraded": [{"part": "relay", "reason": "Nobody is signed in."}],
     }
 
 

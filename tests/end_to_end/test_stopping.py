@@ -4,13 +4,21 @@ import asyncio
 import itertools
 import os
 import signal
+import time
 from collections import Counter
 from typing import Final
+from uuid import uuid4
 
+import msgspec
 import pytest
 
+from host.protocol.envelope import Envelope
 from relay_stub.client import Message, RelayClient, RequestFailed
-from tests.support.processes import Bench, eventually, is_alive
+from tests.end_to_end.chat import AgentServed, chat_on, texts
+from tests.end_to_end.chat import outcome as outcome_of
+from tests.end_to_end.served import Served
+from tests.support.messages_api import MessagesApi, bash, says
+from tests.support.processes import Bench, MachineProcess, eventually, is_alive
 from tests.support.retrying_phone import RetryingPhone
 
 pytestmark = pytest.mark.slow
@@ -19,6 +27,8 @@ MIB: Final = 1024 * 1024
 WRITERS: Final = 30
 # As many as the relay keeps for a phone that reads slower than it is answered.
 READS: Final = 6
+# Commands get 5 s from SIGTERM to SIGKILL, on a busy machine.
+FORCED_LIMIT_S: Final = 15.0
 
 
 def outcome(result: Message | BaseException) -> str:
@@ -90,3 +100,113 @@ async def test_sigterm_amid_large_reads_ends_the_daemon_cleanly_and_every_read_i
     told = Counter(map(outcome, results))
     assert told.keys() <= {"done", "DAEMON_BUSY", "MACHINE_OFFLINE"}, told
     assert all(result["content"] == content for result in results if not isinstance(result, BaseException))
+
+
+async def begun(machine: MachineProcess) -> None:
+    """Wait until a command runs."""
+    runs = lambda: machine.status()["activity"]["commands"] == 1  # noqa: E731
+    await asyncio.to_thread(eventually, runs, what="The command's start")
+
+
+async def test_a_stop_gives_a_command_its_time_and_says_what_it_waits_for(bench: Bench) -> None:
+    served = Served(bench)
+    async with RelayClient.sign_in(served.relay.url, "ada") as phone, asyncio.timeout(50):
+        command = {"command": "until [ -e go ]; do sleep 0.1; done; echo went; exit 3"}
+        running = asyncio.create_task(phone.request("command_exec", command, session_id=served.project_id))
+        await begun(served.machine)
+        stopping = asyncio.create_task(asyncio.to_thread(served.machine.command, "stop"))
+        stops = lambda: bool(served.machine.status()["stopping"])  # noqa: E731
+        await asyncio.to_thread(eventually, stops, what="The stop's beginning")
+        page = await asyncio.to_thread(served.machine.succeed, "status")
+        assert "Stopping     waits for 1 command" in page
+        (served.root / "go").touch()
+        exit_ = await running
+        stopped = await stopping
+    assert (exit_["reason"], exit_["exitCode"]) == ("exited", 3)
+    assert (stopped.returncode, stopped.stdout) == (0, "PocketCoder stopped.\n")
+    assert stopped.stderr == "Waiting up to 30 s for 1 command. To end that now: pocketcoder stop --force\n"
+
+
+async def test_a_forced_stop_ends_the_wait_of_another(bench: Bench) -> None:
+    served = Served(bench)
+    async with RelayClient.sign_in(served.relay.url, "ada") as phone, asyncio.timeout(50):
+        command = {"command": "sleep 100"}
+        running = asyncio.create_task(phone.ask(_request("command_exec", command, served.project_id)))
+        await begun(served.machine)
+        stopping = asyncio.create_task(asyncio.to_thread(served.machine.command, "stop"))
+        stops = lambda: bool(served.machine.status()["stopping"])  # noqa: E731
+        await asyncio.to_thread(eventually, stops, what="The stop's beginning")
+        forced_s = time.monotonic()
+        forced = await asyncio.to_thread(served.machine.command, "stop", "--force")
+        assert time.monotonic() - forced_s < FORCED_LIMIT_S
+        assert (forced.returncode, forced.stdout, forced.stderr) == (0, "PocketCoder stopped.\n", "")
+        assert (await stopping).returncode == 0
+        running.cancel()
+    await asyncio.to_thread(served.machine.start)
+    await asyncio.to_thread(served.machine.wait_until_connected)
+    async with RelayClient.sign_in(served.relay.url, "ada") as phone:
+        (run,) = (await phone.request("command_runs_list", session_id=served.project_id))["runs"]
+    assert run["reason"] == "interrupted"
+
+
+async def test_ctrl_c_waits_and_says_for_what_and_a_second_one_does_not(bench: Bench) -> None:
+    served = Served(bench)
+    await asyncio.to_thread(served.machine.stop)
+    pid = await asyncio.to_thread(served.machine.start_in_foreground)
+    await asyncio.to_thread(served.machine.wait_until_connected)
+    said = served.machine.directory / "foreground.txt"
+    async with RelayClient.sign_in(served.relay.url, "ada") as phone, asyncio.timeout(50):
+        command = {"command": "sleep 100"}
+        running = asyncio.create_task(phone.ask(_request("command_exec", command, served.project_id)))
+        await begun(served.machine)
+        os.kill(pid, signal.SIGINT)
+        waits = lambda: "Waiting up to 30 s for 1 command" in said.read_text()  # noqa: E731
+        await asyncio.to_thread(eventually, waits, what="What it waits for")
+        assert is_alive(pid)
+        again_s = time.monotonic()
+        os.kill(pid, signal.SIGINT)
+        await asyncio.to_thread(served.machine.wait_for_end, pid)
+        assert time.monotonic() - again_s < FORCED_LIMIT_S
+        running.cancel()
+
+
+@pytest.mark.timeout(120)
+async def test_a_stop_gives_a_turn_its_time_and_begins_no_other(bench: Bench) -> None:
+    served = AgentServed(bench)
+    async with MessagesApi.serve(served.api_port) as api:
+        api.script("Wait", says(bash("touch began; until [ -e go ]; do sleep 0.1; done")), says("Waited."))
+        api.script("And then?", says("Here I am."))
+        async with chat_on(served) as chat:
+            conversation = await chat.begin("Wait", allowedTools=["Bash"])
+            first = conversation.turn_id
+            await asyncio.to_thread(eventually, (served.root / "began").exists, what="The turn's tool")
+            await conversation.say("And then?")
+            command = {"command": "until [ -e leave ]; do sleep 0.1; done"}
+            running = asyncio.create_task(chat.ask("command_exec", **command))
+            await begun(served.machine)
+            stopping = asyncio.create_task(asyncio.to_thread(served.machine.command, "stop"))
+            stops = lambda: bool(served.machine.status()["stopping"])  # noqa: E731
+            await asyncio.to_thread(eventually, stops, what="The stop's beginning")
+            (served.root / "go").touch()
+            while (await conversation.next("done"))["turnId"] != first:
+                pass
+            (served.root / "leave").touch()
+            assert (await running)["exitCode"] == 0
+            stopped = await stopping
+        assert "Waiting up to 30 s for 1 command and 1 turn of an agent. " in stopped.stderr
+        assert not api.asked("And then?")
+        await asyncio.to_thread(served.machine.start)
+        await asyncio.to_thread(served.machine.wait_until_connected)
+        async with chat_on(served) as chat:
+            later = conversation.on(chat)
+            await asyncio.to_thread(eventually, lambda: bool(api.asked("And then?")), what="The next turn")
+            while not texts(log := await later.log())[1:]:
+                pass
+    turn = [event for event in log if event["turnId"] == first]
+    assert outcome_of(turn) == "completed"
+    assert texts(log) == ["Waited.", "Here I am."]
+
+
+def _request(wire_type: str, payload: object, project_id: str) -> Envelope:
+    raw = msgspec.Raw(msgspec.json.encode(payload))
+    return Envelope(wire_type, request_id=str(uuid4()), session_id=project_id, payload=raw)
