@@ -1,5 +1,6 @@
 """A client's connection: its subscriptions, and what it asked and waits for."""
 
+import logging
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -27,6 +28,8 @@ from relay_stub.oauth.tokens import AccessClaims
 from relay_stub.pending import Pending, PendingRequests
 from relay_stub.ports import Sink, Unsubscribe
 from relay_stub.version import relay_version
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -98,6 +101,7 @@ class ClientRole:
             machine_key=machine_key,
             timeout_s=routing.timeout_s(envelope, default_s=relay.config.request_timeout_s),
         )
+        self._note("forwarded", envelope.type, request_id, machine_key)
         stamped = routing.stamp(envelope, connection_id=self.connection.id, device=self._device)
         relay.bus.publish(subjects.machine(user_id, machine_key), stamped)
 
@@ -129,6 +133,8 @@ class ClientRole:
         if pending is not None:
             if routing.answers(envelope, request_type=pending.request_type, machine_key=pending.machine_key):
                 self._pending.settle(pending)
+                outcome = "answered" if envelope.error is None else f"answered with {envelope.error.code!r}"
+                self._note(outcome, pending.request_type, pending.request_id, pending.machine_key)
                 self._send(
                     routing.answer_for_client(envelope, request_id=pending.request_id, session_id=pending.session_id)
                 )
@@ -151,4 +157,11 @@ class ClientRole:
         self.connection.socket.send(envelope)
 
     def _fail(self, pending: Pending, error: ProtocolError) -> None:
+        self._note(f"given up: {error.code}", pending.request_type, pending.request_id, pending.machine_key)
         self.connection.refuse(pending.request_id, pending.session_id, error)
+
+    def _note(self, what: str, wire_type: str, request_id: str, machine_key: str) -> None:
+        """Whose request went which way; never what it says. Peers' words are escaped, so that none forges a line."""
+        logger.debug(
+            "%.64r [%s] of user %s to machine %.128r: %.64s", wire_type, request_id, self._user_id, machine_key, what
+        )

@@ -53,6 +53,13 @@ class DaemonRole:
             limits=relay.config.limits(),
         )
         self.connection.answer(envelope, DaemonRegistered.wire_type, answer)
+        logger.debug(
+            "%s [%s] of user %s for machine %.128r",
+            envelope.type,
+            envelope.request_id,
+            self._user_id,
+            self._machine_key,
+        )
         content = registration.model_copy(update={"token": ""})
         if content != self._content:
             # A renewed token alone is no news to the user's clients.

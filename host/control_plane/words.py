@@ -2,7 +2,7 @@
 
 
 def work_in_words(*, commands: int, turns: int, requests: int) -> str:
-    """``2 commands and 1 turn of an agent``; empty where nothing runs. ``requests`` are those that run commands, too."""
+    """``2 commands and 1 turn of an agent``; empty where nothing runs. ``requests`` count those of commands, too."""
     parts = [
         _counted(commands, "command", "commands"),
         _counted(turns, "turn of an agent", "turns of agents"),

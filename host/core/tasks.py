@@ -1,15 +1,21 @@
 """Background work that nobody awaits, kept and bounded by whoever owns the set."""
 
 import asyncio
+import contextvars
 import logging
 from collections.abc import Coroutine
 from typing import Any
+
+from host.core.logging import request_id
 
 logger = logging.getLogger(__name__)
 
 
 class TaskSet:
-    """Runs coroutines beside the caller; a failure is logged with its traceback and ends only itself."""
+    """Runs coroutines beside the caller; a failure is logged with its traceback and ends only itself.
+
+    What they log bears no request's id: they are no part of the request that began them, and may outlive it.
+    """
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
@@ -18,7 +24,9 @@ class TaskSet:
         return len(self._tasks)
 
     def spawn(self, work: Coroutine[Any, Any, None], *, name: str | None = None) -> None:
-        task = asyncio.create_task(work, name=name)
+        context = contextvars.copy_context()
+        context.run(request_id.set, "")
+        task = asyncio.create_task(work, name=name, context=context)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 

@@ -107,6 +107,7 @@ class RequestRouter:
         await self._tasks.cancel()
 
     def _refuse(self, request: Envelope, error: ProtocolError) -> None:
+        logger.debug("%s [%s] was refused: %s", request.type, request.request_id, error.code)
         # Where not even a refusal can be queued, the relay's time-out tells the asker.
         refusal = replace(_failure(error), request_id=request.request_id, session_id=request.session_id)
         self._outbox.offer(encode_envelope(replace(refusal, reply_to=request.reply_to)))

@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import typer
 
@@ -27,6 +27,7 @@ from relay_stub.tls import TlsFiles, TlsUnusable
 DEFAULT_PORT: Final = 8787
 SECRET_VARIABLE: Final = "POCKETCODER_GITHUB_CLIENT_SECRET"  # noqa: S105 - a variable's name
 _MAX_SECRET_BYTES: Final = 4096
+LogLevel = Literal["debug", "info", "warning", "error"]
 # Besides connections: the database, the log, what is accepted and not yet refused.
 _OTHER_FILES: Final = 256
 
@@ -63,12 +64,15 @@ def serve(
     access_lifetime_s: Annotated[
         int, typer.Option(min=1, max=MAX_ACCESS_LIFETIME_S, help="Life of an access token.")
     ] = 900,
+    log_level: Annotated[
+        LogLevel, typer.Option(help="debug has a line for each request: type, requestId, user, machine.")
+    ] = "warning",
 ) -> None:
     """Run the relay until Ctrl-C.
 
     Example: pocketcoder-relay serve --port 8787 --data-dir ~/relay
     """
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    _configure_logging(log_level)
     if (tls_cert is None) != (tls_key is None):
         raise typer.BadParameter("Give both --tls-cert and --tls-key.", param_hint="--tls-cert")
     github = None
@@ -88,6 +92,13 @@ def serve(
         access_lifetime_s=access_lifetime_s,
     )
     _run(config)
+
+
+def _configure_logging(level: LogLevel) -> None:
+    """To stderr. What libraries log in detail may hold what was said, so it is left out."""
+    threshold = logging.getLevelNamesMapping()[level.upper()]
+    logging.basicConfig(level=max(threshold, logging.WARNING), format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("relay_stub").setLevel(threshold)
 
 
 def _run(config: RelayConfig) -> None:

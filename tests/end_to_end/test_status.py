@@ -64,3 +64,19 @@ def test_autostart_that_would_not_work_is_told(bench: Bench) -> None:
     assert status["autostart"]["enabled"] is True
     assert "/gone/pocketcoder" in status["autostart"]["problem"] == degraded(status)["autostart"]
     assert f"Autostart    {status['autostart']['problem']}\n" in machine.command("status").stdout
+
+
+async def test_a_request_has_the_same_id_in_the_logs_of_relay_and_daemon(bench: Bench) -> None:
+    relay, machine = bench.relay("--log-level", "debug"), bench.machine(LOG_LEVEL="debug")
+    machine.login(relay.url)
+    project_id = machine.add(bench.project())
+    machine.start()
+    machine.wait_until_connected()
+    async with RelayClient.sign_in(relay.url, "ada") as phone:
+        await phone.request("fs_read", {"path": "README.md"}, session_id=project_id, request_id="read-1")
+        user_id = phone.welcome["user"]["id"]
+    said = (relay.directory / "output.txt").read_text()
+    key = machine.status()["machineKey"]
+    assert f"'fs_read' [read-1] of user {user_id} to machine '{key}': answered" in said
+    assert "[read-1] fs_read was answered after" in machine.log
+    assert "README.md" not in said + machine.log

@@ -3,6 +3,7 @@ import logging
 
 import pytest
 
+from host.core.logging import request_id
 from host.core.tasks import TaskSet, run_together
 
 
@@ -129,3 +130,17 @@ async def test_cancelling_a_task_set_waits_until_nothing_runs_and_logs_nothing(
     assert cleaned_up == [1, 1, 1]
     assert len(tasks) == 0
     assert not caplog.records
+
+
+async def test_background_work_bears_no_requests_id() -> None:
+    seen: list[str] = []
+
+    async def look() -> None:
+        seen.append(request_id.get())
+
+    tasks = TaskSet()
+    token = request_id.set("r1")
+    tasks.spawn(look())
+    await tasks.drain()
+    assert (seen, request_id.get()) == ([""], "r1")
+    request_id.reset(token)

@@ -90,6 +90,31 @@ async def test_it_serves_where_it_says_until_it_is_told_to_stop(tmp_path: Path, 
         assert (stdout, stderr) == (b"", b"")
 
 
+async def test_debug_lines_name_each_request_and_never_what_it_says(tmp_path: Path) -> None:
+    async with program(tmp_path, "serve", "--port", "0", "--log-level", "debug") as relay:
+        url = (await line_of(relay.stdout)).removeprefix("Relay listening on ")
+        async with (
+            ScriptedDaemon.connect(url, "alice") as daemon,
+            RelayClient.sign_in(url, "alice") as client,
+        ):
+            payload = {"path": "s3cret-path", "content": "s3cret"}
+            asking = asyncio.create_task(client.request("fs_write", payload, session_id=PROJECT, request_id="write-1"))
+            await daemon.answer(await daemon.next_request(), {"path": "s3cret-path"})
+            await asking
+            odd = {"type": "fs_odd\nforged", "requestId": "odd-1", "sessionId": PROJECT, "payload": {}}
+            await client.send_raw(json.dumps(odd).encode())
+            await daemon.next_request()
+            user_id = client.welcome["user"]["id"]
+        relay.send_signal(signal.SIGTERM)
+        _, said = await relay.communicate()
+    lines = said.decode().splitlines()
+    written = [line for line in lines if "[write-1]" in line]
+    assert [line.rpartition(": ")[2] for line in written] == ["forwarded", "answered"]
+    assert all(f"'fs_write' [write-1] of user {user_id} to machine '{MACHINE}'" in line for line in written)
+    assert all(line.startswith("20") for line in lines)
+    assert "s3cret" not in said.decode()
+
+
 async def test_call_prints_the_answer_as_json(relay_url: str) -> None:
     async with ScriptedDaemon.connect(relay_url, "alice") as daemon:
         calling = asyncio.create_task(run_beside(relay_url, "call", "fs_list", '{"path":"src"}'))
