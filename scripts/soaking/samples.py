@@ -19,7 +19,9 @@ MAX_ANSWER_MS: Final = 100.0
 # Right after it was away it has a backlog.
 _RECOVERY_S: Final = 1.0
 _MIB: Final = 1024 * 1024
+# With fewer of them nothing is said: a single slow answer, or a start, would count too much.
 _MIN_SAMPLES: Final = 8
+_MIN_ANSWERS: Final = 200
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ class Samples:
                 first, last = series.quarters
                 yield f"{series.what} grew from {first:.1f} to {last:.1f}."
         for path, answers in self.answers():
-            if answers and (usual := percentile(answers, 99)) > MAX_ANSWER_MS:
+            if len(answers) >= _MIN_ANSWERS and (usual := percentile(answers, 99)) > MAX_ANSWER_MS:
                 yield f"{path} took {usual:.0f} ms (99th percentile), which is more than {MAX_ANSWER_MS:g} ms."
 
     def table(self) -> str:

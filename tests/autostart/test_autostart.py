@@ -8,6 +8,7 @@ import os
 import plistlib
 import shutil
 import subprocess
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,9 +16,11 @@ import pytest
 
 from host.autostart.choice import autostart, start_of
 from host.autostart.launchd import Launchd
-from host.autostart.port import Autostart, AutostartFailed, Start
+from host.autostart.lookout import AutostartLookout
+from host.autostart.port import Autostart, AutostartFailed, AutostartState, Start
 from host.autostart.systemd import Systemd, unit
 from host.autostart.windows import WindowsTask
+from tests.support.processes import eventually
 
 AWKWARD = {"GATEWAY_URL": "wss://relay.example", "POCKETCODER_HOME": '/a b/50%/$HOME/"q"\\n'}
 
@@ -162,3 +165,32 @@ def test_systemd_understands_the_unit(tmp_path: Path, start: Start) -> None:
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_lookout_is_never_waited_for_and_looks_once_a_minute() -> None:
+    goes_on, now_s, looks = threading.Event(), 1000.0, 0
+
+    def look() -> AutostartState:
+        nonlocal looks
+        looks += 1
+        goes_on.wait(10)
+        return AutostartState(enabled=looks == 1)
+
+    lookout = AutostartLookout(look, monotonic_s=lambda: now_s)
+    assert lookout.seen() is None
+    goes_on.set()
+    eventually(lambda: lookout.seen() == AutostartState(enabled=True), what="The first look")
+    assert looks == 1
+    now_s += 61
+    eventually(lambda: lookout.seen() == AutostartState(enabled=False), what="The second look")
+    assert looks == 2
+
+
+def test_a_look_that_fails_leaves_what_was_seen(caplog: pytest.LogCaptureFixture) -> None:
+    def look() -> AutostartState:
+        raise PermissionError
+
+    lookout = AutostartLookout(look)
+    assert lookout.seen() is None
+    eventually(lambda: "could not be looked at" in caplog.text, what="The log's entry")
+    assert lookout.seen() is None
