@@ -42,7 +42,7 @@ class ObjectReader:
         self._kept: list[_Kept] = []
 
     def read(self, git: Reader, repository: Repository, name: bytes) -> GitObject | None:
-        """The object of that name, which holds no newline; None if there is none.
+        """The object of that name, which holds no newline and ends in no CR; None if there is none.
 
         Raises FileTooLarge over MAX_READ_BYTES, GitFailed when git does not answer.
         """

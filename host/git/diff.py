@@ -1,9 +1,11 @@
 """git_diff: what changed, line by line."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Final
 
 from host.git.finished import Finished
+from host.git.index_copy import copied_index
 from host.git.parsing.diff import parse_diff
 from host.git.reader import Reader
 from host.git.refs import commit_of, invalid_ref
@@ -34,10 +36,14 @@ _OURS: Final = "-2"
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """What is compared with what. ``revisions`` by the members of the request that named them."""
+    """What is compared with what. ``revisions`` by the members of the request that named them.
+
+    ``with_files``: the working tree's are looked at; ``with_untracked``: those, too, that git does not know.
+    """
 
     options: tuple[str, ...]
     revisions: dict[str, str]
+    with_files: bool
     with_untracked: bool
 
 
@@ -52,8 +58,8 @@ def compared(request: GitDiff) -> Compared:
     options = (f"--unified={request.context}", *(("--cached",) if request.staged else ()))
     if not (revisions or request.staged):
         options += (_OURS,)
-    with_untracked = request.path is not None and request.to_ref is None and not request.staged
-    return Compared(options, revisions, with_untracked)
+    with_files = request.to_ref is None and not request.staged
+    return Compared(options, revisions, with_files, with_untracked=with_files and request.path is not None)
 
 
 def read_diff(
@@ -61,10 +67,9 @@ def read_diff(
 ) -> GitDiffResponse:
     """What changed at ``path`` and below. Raises InvalidRequest for a ref that is none."""
     where = repository.pathspecs(git, path)
-    revisions = compared.revisions.values()
-    answer = repository.run(
-        git, *_DIFF, *compared.options, "--end-of-options", *revisions, "--", *where, max_bytes=MAX_DIFF_BYTES
-    )
+    words = (*_DIFF, *compared.options, "--end-of-options", *compared.revisions.values(), "--", *where)
+    with copied_index(repository.git_dir) if compared.with_files else nullcontext() as index:
+        answer = repository.run(git, *words, max_bytes=MAX_DIFF_BYTES, index=index)
     if not (answer.is_success or answer.is_cut):
         raise _refusal(git, repository, compared, answer)
     files, truncated = parse_diff(

@@ -5,6 +5,7 @@ was started with. What is set here has the last word over all of it.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 # Under each git; configuration of the command line's rank, which no file overrides.
@@ -19,15 +20,21 @@ READ_CONFIG: Final[Mapping[str, str]] = {
     "core.hooksPath": "/dev/null",
     # Would run gpg.program.
     "log.showSignature": "false",
+    # Read for nothing, from a file of the repository's choice that may have no end.
+    "log.mailmap": "false",
     # Would run git in each submodule, under its configuration.
     "diff.submodule": "short",
     # Or a diff would tell files that have not changed, and write names in other ways than it is parsed.
     "diff.autoRefreshIndex": "true",
     "core.quotePath": "true",
+    # Or the shared part of a copied index would be written into the repository.
+    "core.splitIndex": "false",
 }
 WRITE_CONFIG: Final[Mapping[str, str]] = {
     **COMMON_CONFIG,
     "credential.interactive": "false",
+    # What messages come in.
+    "i18n.commitEncoding": "UTF-8",
     # It would run on in the background, and be ended half-way.
     "gc.auto": "0",
     "maintenance.auto": "false",
@@ -63,9 +70,13 @@ _PROMPTS: Final = ("SSH_ASKPASS", "DISPLAY", "WAYLAND_DISPLAY")
 _SSH: Final = "ssh"
 
 
-def read_environment(user: Mapping[str, str], settings: Mapping[str, str]) -> dict[str, str]:
-    """For what only reads. ``user`` is the login environment, ``settings`` the repository's own overrides."""
-    return {**_without_git(user), **_READ, **_configuration({**READ_CONFIG, **settings})}
+def read_environment(user: Mapping[str, str], settings: Mapping[str, str], index: Path | None = None) -> dict[str, str]:
+    """For what only reads. ``user`` is the login environment, ``settings`` the repository's own overrides.
+
+    ``index``: another than the repository's.
+    """
+    other_index = {"GIT_INDEX_FILE": str(index)} if index else {}
+    return {**_without_git(user), **_READ, **other_index, **_configuration({**READ_CONFIG, **settings})}
 
 
 def write_environment(user: Mapping[str, str], ssh_command: str | None, *, takes_paths: bool) -> dict[str, str]:

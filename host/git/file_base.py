@@ -37,8 +37,8 @@ def _names(path: RelativePath) -> list[bytes]:
 
 
 def _find(git: Reader, repository: Repository, objects: ObjectReader, name: bytes) -> GitObject | None:
-    if b"\n" not in name:
+    if b"\n" not in name and not name.endswith(b"\r"):
         return objects.read(git, repository, name)
-    # A question is a line; this one needs an answer of its own, which is the object's id.
+    # A question is a line, of which git drops a CR at its end; this one is asked alone, for the object's id.
     answer = repository.run(git, "rev-parse", "--verify", "--quiet", "--end-of-options", name)
     return objects.read(git, repository, answer.stdout.rstrip(b"\n")) if answer.is_success else None

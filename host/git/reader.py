@@ -1,9 +1,11 @@
 """Running a git that only reads, from a thread."""
 
 import os
+import resource
 import select
 import signal
 import subprocess
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +18,7 @@ from host.protocol.errors import GitFailed
 from host.protocol.limits import KIB, MIB
 
 MAX_OUTPUT_BYTES: Final = 32 * MIB
+MAX_MEMORY_BYTES: Final = 1024 * MIB
 _PIECE_BYTES: Final = 64 * KIB
 
 
@@ -35,12 +38,13 @@ class Reader:
         *arguments: str | bytes,
         settings: Mapping[str, str] | None = None,
         max_bytes: int = MAX_OUTPUT_BYTES,
+        index: Path | None = None,
     ) -> Finished:
         """Run git in ``directory`` with an empty stdin. Of more than ``max_bytes`` of output the rest is cut.
 
         ``settings`` are the repository's (``Configuration.overrides``). Raises GitFailed if it can't be started.
         """
-        with self.start(directory, *arguments, settings=settings) as child:
+        with self.start(directory, *arguments, settings=settings, index=index) as child:
             self.watch(child)
             try:
                 stdout, stderr, is_cut = _drain(child, max_bytes)
@@ -60,15 +64,16 @@ class Reader:
         directory: Path,
         *arguments: str | bytes,
         settings: Mapping[str, str] | None = None,
+        index: Path | None = None,
         stdin: int = subprocess.DEVNULL,
         stderr: int = subprocess.PIPE,
     ) -> subprocess.Popen[bytes]:
         """The bare process, for who talks with it for longer. Raises GitFailed if it can't be started."""
         try:
-            return subprocess.Popen(  # noqa: S603 - an absolute path, and no shell
+            child = subprocess.Popen(  # noqa: S603 - an absolute path, and no shell
                 [self._program, *arguments],
                 cwd=directory,
-                env=read_environment(self._user, settings or {}),
+                env=read_environment(self._user, settings or {}, index),
                 stdin=stdin,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
@@ -77,6 +82,8 @@ class Reader:
         except OSError as exc:
             message = "git could not be started. The machine may have no room for another process; try again later."
             raise GitFailed(message, stderr="", exitCode=None) from exc
+        _limit_memory(child.pid)
+        return child
 
     def watch(self, child: subprocess.Popen[bytes] | None) -> None:
         """This is what ``end`` kills from now on."""
@@ -91,6 +98,15 @@ class Reader:
             self._is_ended = True
             if self._child is not None:
                 _kill_group(self._child)
+
+
+def _limit_memory(process_id: int) -> None:
+    """On Linux. Some files git reads to their end, and a repository may name one that has none."""
+    if sys.platform != "linux":
+        return
+    # It may have ended already, or may have less.
+    with suppress(OSError):
+        resource.prlimit(process_id, resource.RLIMIT_DATA, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
 
 
 def _drain(child: subprocess.Popen[bytes], max_bytes: int) -> tuple[bytes, bytes, bool]:

@@ -38,9 +38,12 @@ class Repository:
     configuration: Configuration
     identity: tuple[_Mark, ...]
 
-    def run(self, git: Reader, *arguments: str | bytes, max_bytes: int = MAX_OUTPUT_BYTES) -> Finished:
-        """Run git, as a read, in the project's root."""
-        return git.run(self.root, *arguments, settings=self.configuration.overrides, max_bytes=max_bytes)
+    def run(
+        self, git: Reader, *arguments: str | bytes, max_bytes: int = MAX_OUTPUT_BYTES, index: Path | None = None
+    ) -> Finished:
+        """Run git, as a read, in the project's root, with another ``index`` than the repository's if one is given."""
+        settings = self.configuration.overrides
+        return git.run(self.root, *arguments, settings=settings, max_bytes=max_bytes, index=index)
 
     @property
     def is_whole(self) -> bool:
@@ -146,7 +149,10 @@ def _is_same(one: Path, other: Path) -> bool:
 
 def _identity(root: Path, top: Path, git_dir: Path, common_dir: Path) -> tuple[_Mark, ...]:
     marks = [_mark(directory / ".git") for directory in _up_to(root, top)]
-    marks += [_mark(common_dir / "config"), _mark(git_dir / "config.worktree"), _mark(git_dir)]
+    marks += [_mark(git_dir / name) for name in (".", "config.worktree", "commondir")]
+    marks += [_mark(common_dir / name) for name in ("config", "objects", "refs")]
+    # Without one it is no repository, and git would look for another around it; each checkout writes a new one.
+    marks.append(() if os.path.lexists(git_dir / "HEAD") else None)
     return tuple(marks)
 
 

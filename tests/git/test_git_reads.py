@@ -20,6 +20,7 @@ from host.protocol.catalog import CATALOG
 from host.protocol.errors import FileTooLarge, GitFailed, GitNotInitialized, ProjectRootGone
 from host.protocol.limits import MAX_READ_BYTES, MAX_STATUS_PATHS
 from host.protocol.messages.base import encode_payload, parse_request
+from host.protocol.messages.git import GitDiff
 from tests.support.git_reading import reading
 from tests.support.git_remotes import Checkout, bare_remote, clone, git_environment, user_home
 
@@ -127,13 +128,37 @@ async def test_a_lock_that_was_left_behind_is_in_nobodys_way(checkout: Checkout,
     assert (await reads.status(checkout.path)).unstaged == []
 
 
-async def test_a_read_writes_nothing(checkout: Checkout, reads: GitReads) -> None:
+@pytest.mark.parametrize("is_split", [False, True], ids=["", "split-index"])
+async def test_a_read_writes_nothing_though_files_were_touched(
+    is_split: bool, checkout: Checkout, reads: GitReads
+) -> None:
     checkout.commit("file")
+    if is_split:
+        checkout.git("update-index", "--split-index")
     os.utime(checkout.path / "file", (1, 1))
-    index = checkout.path / ".git" / "index"
-    before = index.stat()
+    before = _written(checkout.path / ".git")
     await reads.status(checkout.path)
-    assert (index.stat().st_ino, index.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    for request in (GitDiff(), GitDiff(from_ref="HEAD"), GitDiff(path="file"), GitDiff(staged=True)):
+        assert (await reads.diff(checkout.path, request)).files == []
+    assert _written(checkout.path / ".git") == before
+
+
+def _written(directory: Path) -> dict[Path, tuple[int, int]]:
+    """Git replaces what it writes. It renews the time of a shared index whenever it reads it."""
+    return {path: (path.stat().st_ino, path.stat().st_size) for path in directory.rglob("*")}
+
+
+async def test_a_change_that_is_as_old_as_the_index_is_not_overlooked(checkout: Checkout, reads: GitReads) -> None:
+    checkout.git("config", "core.checkStat", "minimal")
+    checkout.git("config", "core.trustCTime", "false")
+    checkout.commit("file", "one\n")
+    index, file = checkout.path / ".git" / "index", checkout.path / "file"
+    os.utime(file, (1, 1))
+    checkout.git("update-index", "--refresh")
+    file.write_text("two\n")
+    for path in (file, index):
+        os.utime(path, (1, 1))
+    assert [changed.path for changed in (await reads.diff(checkout.path, GitDiff())).files] == ["file"]
 
 
 async def test_a_worktree_and_a_shallow_clone_are_repositories(
@@ -215,6 +240,18 @@ async def test_what_changes_about_a_repository_is_seen_at_once(
         await reads.status(sub)
 
 
+@pytest.mark.parametrize("part", ["HEAD", "objects", "refs"])
+async def test_what_is_left_of_a_repository_is_not_mistaken_for_the_one_around_it(
+    part: str, checkout: Checkout, reads: GitReads
+) -> None:
+    checkout.write("around")
+    inner = Checkout.init(checkout.path / "inner", checkout.home)
+    inner.commit("file")
+    assert (await reads.status(inner.path)).untracked == []
+    (inner.path / ".git" / part).rename(inner.path / ".git" / "away")
+    assert (await reads.status(inner.path)).untracked == ["file"]
+
+
 async def test_a_bare_repository_has_nothing_to_work_on(tmp_path: Path, checkout: Checkout, reads: GitReads) -> None:
     remote = bare_remote(tmp_path / "remote", checkout.home)
     for path in (remote.path, checkout.path / ".git"):
@@ -276,7 +313,8 @@ async def test_a_files_base_is_what_is_committed(checkout: Checkout, reads: GitR
     (checkout.path / "binary").write_bytes(b"\xff\0")
     (checkout.path / "link").symlink_to("/etc/passwd")
     checkout.write("new\nline", "x")
-    checkout.git("add", "--all", "--", "binary", "link", "new\nline")
+    checkout.write("file\r", "carriage return")
+    checkout.git("add", "--all", "--", "binary", "link", "new\nline", "file\r")
     checkout.git("commit", "-qm", "More")
     checkout.write("dir/inner", "x")
 
@@ -287,7 +325,8 @@ async def test_a_files_base_is_what_is_committed(checkout: Checkout, reads: GitR
     assert await base(reads, checkout, "binary") == (base64.b64encode(b"\xff\0").decode(), "base64", True)
     assert await base(reads, checkout, "link") == ("/etc/passwd", "utf-8", True)
     assert await base(reads, checkout, "new\nline") == ("x", "utf-8", True)
-    for missing in ("dir/inner", "nothing", "file/below", "", "no\nthing"):
+    assert await base(reads, checkout, "file\r") == ("carriage return", "utf-8", True)
+    for missing in ("dir/inner", "nothing", "file/below", "", "no\nthing", "binary\r"):
         assert await base(reads, checkout, missing) == ("", "utf-8", False)
 
 

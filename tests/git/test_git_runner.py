@@ -19,7 +19,7 @@ from host.git.cat_file import IDLE_S, MAX_KEPT, ObjectReader
 from host.git.configuration import Entry, judge, parse_configuration
 from host.git.environment import read_environment, write_environment
 from host.git.finished import Finished
-from host.git.reader import Reader
+from host.git.reader import MAX_MEMORY_BYTES, Reader
 from host.git.reads import GitReads
 from host.git.repository import Repositories
 from host.git.runner import Git, find_git
@@ -27,7 +27,7 @@ from host.git.version import version_warning
 from host.processes.login_shell import UserEnvironment
 from host.processes.runner import ProcessRunner
 from host.protocol.errors import GitFailed, ProjectRootGone, Unsupported
-from host.protocol.limits import MAX_GIT_STDERR_BYTES
+from host.protocol.limits import KIB, MAX_GIT_STDERR_BYTES
 from tests.support.git_reading import reading
 from tests.support.git_remotes import Checkout, git_environment, user_home
 from tests.support.host import eventually
@@ -103,6 +103,16 @@ async def test_output_without_end_is_cut_and_its_writer_ended(tmp_path: Path) ->
     assert answer.is_cut
     assert answer.output() == b"y\n" * 500
     assert len(answer.stderr) <= 128 * 1024
+    git.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Only Linux limits a process from outside.")
+async def test_a_read_has_so_much_memory_and_no_more(tmp_path: Path) -> None:
+    limit = MAX_MEMORY_BYTES // KIB
+    script = f'until [ "$(ulimit -d)" = {limit} ]; do :; done; echo limited'
+    git = git_with({"PATH": stand_in(tmp_path / "bin", script)})
+    answer = await git.read(lambda reader: reader.run(tmp_path, "status"))
+    assert answer.output() == b"limited\n"
     git.close()
 
 

@@ -306,6 +306,24 @@ async def test_a_trap_that_is_set_between_two_reads_is_seen(tmp_path: Path) -> N
     assert not trap.is_sprung()
 
 
+async def test_a_trap_in_another_directory_that_is_named_between_two_reads_is_seen(tmp_path: Path) -> None:
+    trap = Trap.make(tmp_path)
+    trap.attribute("filter=evil")
+    trap.change()
+    other = trap.root / "other"
+    shutil.copytree(trap.root / ".git", other)
+    with (other / "config").open("a") as config:
+        config.write(f'[filter "evil"]\n\tclean = "{trap.program}"\n')
+    async with reading(trap.repository.home) as reads:
+        await read_everything(reads, trap.root)
+        (trap.root / ".git" / "commondir").write_text("../other\n")
+        await read_everything(reads, trap.root)
+    assert not trap.is_sprung()
+
+    trap.repository.attempt(*DIFF)
+    assert trap.is_sprung()
+
+
 async def test_a_users_own_filter_still_runs(tmp_path: Path) -> None:
     trap = Trap.make(tmp_path)
     trap.attribute("filter=mine")
@@ -467,6 +485,13 @@ async def test_a_repository_of_another_user_is_refused_with_what_to_do(tmp_path:
         with pytest.raises(GitFailed, match="belongs to another user") as refused:
             await reads.status(trap.root)
     assert "safe.directory" in refused.value.details["stderr"]
+
+
+async def test_a_list_of_names_without_end_is_not_read(tmp_path: Path) -> None:
+    trap = Trap.make(tmp_path)
+    trap.configure("mailmap.file", "/dev/zero")
+    async with reading(trap.repository.home) as reads:
+        assert len((await reads.log(trap.root, ref=None, path=None, limit=5, skip=0)).commits) == 2
 
 
 async def test_a_fifo_in_the_way_holds_up_nothing(tmp_path: Path) -> None:
