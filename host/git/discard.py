@@ -14,7 +14,7 @@ from host.git.staging import read_rows, refuse_conflicts
 from host.paths.door import Door
 from host.paths.failures import telling
 from host.paths.relative import RelativePath
-from host.protocol.errors import DeletedInPart, FileAccessFailed, FileNotFound, InvalidRequest, ProtocolError
+from host.protocol.errors import Conflict, DeletedInPart, FileAccessFailed, FileNotFound, InvalidRequest, ProtocolError
 
 
 async def discard(change: Change, paths: Sequence[RelativePath]) -> None:
@@ -22,7 +22,8 @@ async def discard(change: Change, paths: Sequence[RelativePath]) -> None:
 
     What git ignores stays, and so do submodules and other repositories within this one. Raises Conflict for files in
     conflict, FileNotFound and InvalidRequest for paths where nothing can be discarded: nothing is changed then.
-    Raises DeletedInPart where the file system refuses in the middle.
+    Raises DeletedInPart where the file system refuses in the middle, and Conflict for what is to stay in the place of a
+    file or of its directory: untracked files are gone then, and tracked ones as they were.
     """
     chosen = set(await change.find_paths(paths))
     rows = await read_rows(change, "--untracked-files=all", "--no-renames")
@@ -33,6 +34,8 @@ async def discard(change: Change, paths: Sequence[RelativePath]) -> None:
     _refuse_unfit(changed, chosen)
     # First: what git finds in its way it would delete with all that it ignores.
     await _delete(change, [row.path for row in changed if row.is_untracked and not row.is_repository], chosen)
+    missing = [row.path for row in changed if row.unstaged == "D"]
+    await change.in_thread(lambda: _refuse_obstacles(root, missing))
     tracked = [row.path for row in changed if not (row.is_untracked or row.is_repository)]
     if tracked:
         await change.run("restore", "--worktree", paths=tracked)
@@ -85,6 +88,18 @@ def _delete_now(
             # It may hold what git ignores, or be gone.
             with suppress(ProtocolError, OSError), door.entries({"paths": _path(parent)}) as (place,):
                 os.rmdir(place.name, dir_fd=place.parent)
+
+
+def _refuse_obstacles(root: Path, missing: Collection[bytes]) -> None:
+    """Git would delete what it finds there."""
+    parents = {parent for name in missing for parent in _parents(name)}
+    with Door(root) as door:
+        for name in sorted({*parents, *missing}):
+            status = _status(door, name)
+            if status is not None and S_ISDIR(status.st_mode) != (name in parents):
+                path = shown_path(name)
+                message = f"{path} is in the way of a file that would come back. Move or delete it, then try again."
+                raise Conflict(message, reason="inTheWay", paths=[path])
 
 
 def _unlink(door: Door, name: bytes) -> None:

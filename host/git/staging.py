@@ -11,7 +11,7 @@ from host.paths.relative import RelativePath
 from host.protocol.errors import FileNotFound, GitFailed
 
 _ADD: Final = ("add", "--all")
-_STATUS: Final = ("status", "--porcelain=v2", "-z", "--ignore-submodules=dirty")
+_STATUS: Final = ("status", "--porcelain=v2", "-z", "--no-show-stash", "--ignore-submodules=dirty")
 
 
 async def stage(change: Change, paths: Sequence[RelativePath]) -> None:

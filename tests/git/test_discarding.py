@@ -103,6 +103,38 @@ async def test_a_file_in_a_directorys_place_and_the_reverse(repository: Checkout
     assert repository.status() == []
 
 
+@pytest.mark.parametrize("is_ignored", [False, True], ids=["untracked", "ignored"])
+async def test_what_was_not_discarded_stays_though_it_is_in_the_way(
+    is_ignored: bool, repository: Checkout, phone: Asker
+) -> None:
+    if is_ignored:
+        repository.commit(".gitignore", "d\nprecious\n")
+    (repository.path / "d" / "c").unlink()
+    (repository.path / "d").rmdir()
+    repository.write("d", "precious")
+    with refused("CONFLICT", "inTheWay"):
+        await phone.discard("d/c")
+    assert (repository.path / "d").read_text() == "precious"
+
+
+async def test_an_ignored_file_below_what_comes_back_stays(repository: Checkout, phone: Asker) -> None:
+    repository.commit(".gitignore", "precious\n")
+    (repository.path / "a").unlink()
+    precious = repository.write("a/precious", "precious")
+    with refused("CONFLICT", "inTheWay"):
+        await phone.discard("a")
+    assert precious.read_text() == "precious"
+
+
+async def test_a_stash_that_status_is_configured_to_show_changes_nothing(repository: Checkout, phone: Asker) -> None:
+    repository.git("config", "status.showStash", "true")
+    repository.write("a", "stashed")
+    repository.git("stash", "--quiet")
+    repository.write("a", "changed")
+    await phone.discard("a")
+    assert repository.status() == []
+
+
 async def test_a_link_is_deleted_itself_and_its_target_stays(
     repository: Checkout, phone: Asker, tmp_path: Path
 ) -> None:
