@@ -56,6 +56,8 @@ _READ: Final[Mapping[str, str]] = {
     **_COMMON,
     "GIT_LITERAL_PATHSPECS": "1",
     "GIT_OPTIONAL_LOCKS": "0",
+    # Not a write for each commit of a log.
+    "GIT_FLUSH": "0",
     # A partial clone fetches what it lacks, by whatever program its configuration names. Older versions
     # of git know the second variable only: no way to a remote is allowed.
     "GIT_NO_LAZY_FETCH": "1",

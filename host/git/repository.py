@@ -1,7 +1,8 @@
 """The repository that a project's root lies in."""
 
+import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ class Repository:
     """``root`` is the project's, ``top`` the working tree's; ``prefix`` leads to it from there.
 
     ``prefix`` is empty or ends in ``/``. ``git_dir`` is this working tree's own, ``common_dir`` what all working trees
-    of the repository share. ``identity`` is another one once anything of this has changed.
+    of the repository share. Once anything of this has changed, ``watched`` has another ``identity``.
     """
 
     root: Path
@@ -36,6 +37,7 @@ class Repository:
     git_dir: Path
     common_dir: Path
     configuration: Configuration
+    watched: tuple[str, ...]
     identity: tuple[_Mark, ...]
 
     def run(
@@ -44,6 +46,12 @@ class Repository:
         """Run git, as a read, in the project's root, with another ``index`` than the repository's if one is given."""
         settings = self.configuration.overrides
         return git.run(self.root, *arguments, settings=settings, max_bytes=max_bytes, index=index)
+
+    @property
+    def is_as_it_was(self) -> bool:
+        """Whether it is still where it was found, with the same configuration. Touches the file system."""
+        # Without a HEAD it is no repository, and git would look for another around it; each checkout writes a new one.
+        return os.path.lexists(f"{self.git_dir}/HEAD") and _identity(self.watched) == self.identity
 
     @property
     def is_whole(self) -> bool:
@@ -83,14 +91,14 @@ class Repositories:
         """
         with self._lock:
             known = self._known.get(root)
-        if known is not None and known.identity == _identity(known.root, known.top, known.git_dir, known.common_dir):
+        if known is not None and known.is_as_it_was:
             return known
         with Door(root):
             pass
         found = _find(git, root)
         with self._lock:
             self._known.pop(root, None)
-            if found.configuration.is_settled:
+            if found.configuration.is_settled and not _has_nearer(found):
                 self._known[root] = found
             # Projects that were removed; they are found again if not.
             while len(self._known) > MAX_PROJECTS:
@@ -100,11 +108,12 @@ class Repositories:
 
 def _find(git: Reader, root: Path) -> Repository:
     top, git_dir, common_dir, prefix = _facts(git, root)
-    places = (root, Path(os.fsdecode(top)), root / os.fsdecode(git_dir), root / os.fsdecode(common_dir))
+    places = (Path(os.fsdecode(top)), root / os.fsdecode(git_dir), root / os.fsdecode(common_dir))
+    watched = _watched(root, *places)
     # Before the configuration is read: a change in between makes another identity.
-    identity = _identity(*places)
+    identity = _identity(watched)
     listing = git.run(root, "config", "--list", "--show-scope", "-z").output()
-    return Repository(root, places[1], prefix, places[2], places[3], judge(parse_configuration(listing)), identity)
+    return Repository(root, places[0], prefix, *places[1:], judge(parse_configuration(listing)), watched, identity)
 
 
 def _facts(git: Reader, root: Path) -> list[bytes]:
@@ -147,13 +156,21 @@ def _is_same(one: Path, other: Path) -> bool:
     return False
 
 
-def _identity(root: Path, top: Path, git_dir: Path, common_dir: Path) -> tuple[_Mark, ...]:
-    marks = [_mark(directory / ".git") for directory in _up_to(root, top)]
-    marks += [_mark(git_dir / name) for name in (".", "config.worktree", "commondir")]
-    marks += [_mark(common_dir / name) for name in ("config", "objects", "refs")]
-    # Without one it is no repository, and git would look for another around it; each checkout writes a new one.
-    marks.append(() if os.path.lexists(git_dir / "HEAD") else None)
-    return tuple(marks)
+def _watched(root: Path, top: Path, git_dir: Path, common_dir: Path) -> tuple[str, ...]:
+    paths = [directory / ".git" for directory in _up_to(root, top)]
+    paths += [git_dir, git_dir / "config.worktree", git_dir / "commondir"]
+    paths += [common_dir / "config", common_dir / "objects", common_dir / "refs"]
+    return tuple(str(path) for path in paths)
+
+
+def _identity(watched: Iterable[str]) -> tuple[_Mark, ...]:
+    return tuple(map(_mark, watched))
+
+
+def _has_nearer(repository: Repository) -> bool:
+    """Whether git passed over a ``.git`` on its way up, as over one that ``git init`` has just begun."""
+    below = itertools.takewhile(lambda path: path != repository.top, _up_to(repository.root, repository.top))
+    return any(os.path.lexists(directory / ".git") for directory in below)
 
 
 def _up_to(root: Path, top: Path) -> Iterator[Path]:
@@ -163,7 +180,7 @@ def _up_to(root: Path, top: Path) -> Iterator[Path]:
             return
 
 
-def _mark(path: Path) -> _Mark:
+def _mark(path: str) -> _Mark:
     """Tells a directory from another one, and a file from what it was before."""
     try:
         status = os.stat(path)

@@ -248,8 +248,10 @@ async def test_what_is_left_of_a_repository_is_not_mistaken_for_the_one_around_i
     inner = Checkout.init(checkout.path / "inner", checkout.home)
     inner.commit("file")
     assert (await reads.status(inner.path)).untracked == []
-    (inner.path / ".git" / part).rename(inner.path / ".git" / "away")
+    away = (inner.path / ".git" / part).rename(inner.path / ".git" / "away")
     assert (await reads.status(inner.path)).untracked == ["file"]
+    away.rename(inner.path / ".git" / part)
+    assert (await reads.status(inner.path)).untracked == []
 
 
 async def test_a_bare_repository_has_nothing_to_work_on(tmp_path: Path, checkout: Checkout, reads: GitReads) -> None:
