@@ -31,11 +31,10 @@ from host.events.handlers import EventHandlers
 from host.files.handlers import FileHandlers
 from host.files.service import ProjectFiles
 from host.git.changing import Changes
-from host.git.handlers import GitReadHandlers
+from host.git.handlers import GitReadHandlers, GitWriteHandlers
 from host.git.reads import GitReads
 from host.git.repository import Repositories
 from host.git.runner import Git
-from host.git.write_handlers import GitWriteHandlers
 from host.processes.login_shell import user_environment, user_shell
 from host.processes.runner import ProcessRunner
 from host.projects.registry import ProjectRegistry

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
@@ -10,7 +11,6 @@ from host.git.branches import read_branches
 from host.git.cat_file import ObjectReader
 from host.git.diff import compared, read_diff
 from host.git.file_base import read_file_base
-from host.git.locating import locate
 from host.git.log import read_log
 from host.git.reader import Reader
 from host.git.refs import commit_of
@@ -19,7 +19,8 @@ from host.git.runner import Git
 from host.git.status import read_status
 from host.git.version import version_warning
 from host.paths.door import Door
-from host.protocol.errors import ProtocolError
+from host.paths.relative import RelativePath, parse_path
+from host.protocol.errors import FileAccessFailed, FileNotFound, InvalidRequest, ProtocolError
 from host.protocol.messages.git import (
     GitBranchesResponse,
     GitDiff,
@@ -60,7 +61,7 @@ class GitReads:
 
         def work(git: Reader) -> GitFileBaseResponse:
             with Door(root) as door:
-                located = locate(door, path)
+                located = _located(door, path)
             return read_file_base(git, self.repositories.find(git, root), self.objects, located, commit)
 
         return await self.git.read(work)
@@ -71,7 +72,7 @@ class GitReads:
 
         def work(git: Reader) -> GitDiffResponse:
             with Door(root) as door:
-                path = locate(door, request.path or "")
+                path = _located(door, request.path or "")
                 return read_diff(git, self.repositories.find(git, root), door, path, what)
 
         return await self.git.read(work)
@@ -82,7 +83,7 @@ class GitReads:
 
         def work(git: Reader) -> GitLogResponse:
             with Door(root) as door:
-                located = locate(door, path or "")
+                located = _located(door, path or "")
             repository = self.repositories.find(git, root)
             return read_log(git, repository, commit, located, limit=limit, skip=skip)
 
@@ -111,3 +112,11 @@ class GitReads:
 
     async def _in(self, root: Path, read: Callable[[Reader, Repository], Result]) -> Result:
         return await self.git.read(lambda git: read(git, self.repositories.find(git, root)))
+
+
+def _located(door: Door, text: str) -> RelativePath:
+    """Of a path nothing needs to exist any more. Raises OutsideProjectRoot where links lead out that are there now."""
+    path = parse_path(text)
+    with suppress(FileNotFound, FileAccessFailed, InvalidRequest), door.entries({"path": path}):
+        pass
+    return path

@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from host.git.parsing.diff import parse_diff
+from host.git.parsing.diff import parse_diff, quoted
 from host.git.parsing.hunks import added_hunk
-from host.git.parsing.quoting import quoted
 from host.git.reads import GitReads
 from host.protocol.errors import InvalidRequest
 from host.protocol.limits import MAX_DIFF_BYTES

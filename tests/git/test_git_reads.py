@@ -13,9 +13,9 @@ import pytest
 
 from host.core.requests import RequestContext, RouteTable
 from host.git.handlers import GitReadHandlers
-from host.git.operation import find_operation
 from host.git.parsing.status import parse_status
 from host.git.reads import GitReads
+from host.git.status import find_operation
 from host.protocol.catalog import CATALOG
 from host.protocol.errors import FileTooLarge, GitFailed, GitNotInitialized, ProjectRootGone
 from host.protocol.limits import MAX_READ_BYTES, MAX_STATUS_PATHS

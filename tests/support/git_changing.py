@@ -12,10 +12,10 @@ import pytest
 
 from host.core.requests import RequestContext
 from host.git.changing import Changes
+from host.git.handlers import GitWriteHandlers
 from host.git.reads import GitReads
 from host.git.repository import Repositories
 from host.git.runner import Git
-from host.git.write_handlers import GitWriteHandlers
 from host.processes.login_shell import UserEnvironment
 from host.processes.runner import ProcessRunner
 from host.protocol.errors import ProtocolError

@@ -3,8 +3,8 @@
 import re
 from typing import Final
 
+from host.git.parsing.log import commit_time
 from host.git.paths import shown_path
-from host.git.times import commit_time
 from host.protocol.messages.git import Branch
 
 _FIELDS: Final = (

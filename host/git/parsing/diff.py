@@ -5,6 +5,7 @@ names. So that no content is taken for a header, nor one file's lines for anothe
 the one that its file must have.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -12,13 +13,24 @@ from typing import Final
 from msgspec import UNSET
 
 from host.git.parsing.hunks import CutOff, is_hunk, parse_hunk
-from host.git.parsing.quoting import quoted
 from host.git.parsing.status import STATUSES
 from host.git.paths import shown_path
 from host.protocol.messages.git import DiffFile
 
 _SECTION: Final = b"diff --git "
 _BINARY: Final = b"Binary files "
+_ODD: Final = re.compile(rb'[\x00-\x1f"\\\x7f-\xff]')
+_LETTERS: Final = {
+    7: b"\\a",
+    8: b"\\b",
+    9: b"\\t",
+    10: b"\\n",
+    11: b"\\v",
+    12: b"\\f",
+    13: b"\\r",
+    34: b'\\"',
+    92: b"\\\\",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,3 +116,14 @@ class _Patch:
                 continue
             file.binary = file.binary or line.startswith(_BINARY)
             self._position += 1
+
+
+def quoted(name: bytes) -> bytes:
+    """The name as git writes it on a line (``core.quotePath``): as it is, or in quotes with each odd byte escaped."""
+    if not _ODD.search(name):
+        return name
+    return b'"' + _ODD.sub(lambda found: _escaped(found[0][0]), name) + b'"'
+
+
+def _escaped(byte: int) -> bytes:
+    return _LETTERS.get(byte) or b"\\%03o" % byte

@@ -1,8 +1,9 @@
 """What ``git log`` says. Pure."""
 
+from functools import lru_cache
 from typing import Final
 
-from host.git.times import commit_time
+from host.core.clock import rfc3339
 from host.protocol.messages.git import Commit
 
 _FIELDS: Final = ("%H", "%P", "%an", "%at", "%s", "%b")
@@ -15,6 +16,16 @@ def parse_log(output: bytes) -> list[Commit]:
     fields = output.split(b"\0")[:-1]
     whole = len(fields) // len(_FIELDS) * len(_FIELDS)
     return [_commit(*fields[start : start + len(_FIELDS)]) for start in range(0, whole, len(_FIELDS))]
+
+
+# Commits that were made together, by a rebase or a script, share seconds.
+@lru_cache(maxsize=4096)
+def commit_time(seconds: bytes) -> str:
+    """RFC 3339 UTC with milliseconds, of seconds since the epoch. A time that no calendar holds becomes the epoch."""
+    try:
+        return rfc3339(int(seconds))
+    except (ValueError, OverflowError, OSError):
+        return rfc3339(0)
 
 
 def _commit(sha: bytes, parents: bytes, author: bytes, time: bytes, subject: bytes, body: bytes) -> Commit:

@@ -1,4 +1,4 @@
-"""What ``git status --porcelain=v2 -z`` says, as names that can be given back to git. Pure."""
+"""What ``git status --porcelain=v2 -z`` says of paths, as names that can be given back to git. Pure."""
 
 from collections.abc import Collection, Iterator
 from typing import Final, NamedTuple
@@ -28,7 +28,10 @@ class Row(NamedTuple):
 
 
 def parse_rows(output: bytes, *, prefix: bytes) -> Iterator[Row]:
-    """Parse; paths become relative to ``prefix``, below which all of them must lie."""
+    """Parse; paths become relative to ``prefix``, below which all of them must lie.
+
+    What follows the last NUL is nothing, or half of a record.
+    """
     records = iter(output.split(b"\0")[:-1])
     start = len(prefix)
     for record in records:
