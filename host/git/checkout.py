@@ -58,9 +58,11 @@ async def check_out(change: Change, ref: str) -> GitCheckoutResponse:
 
 
 async def _require_valid(change: Change, name: str) -> None:
-    is_plain = not name.startswith("-") and "\0" not in name and name not in _HERE
+    # In full it is understood as another branch's name everywhere else.
+    is_plain = not name.startswith(("-", "refs/")) and "\0" not in name and name not in _HERE
     if not is_plain or not (await change.look("check-ref-format", HEADS + name)).is_success:
-        raise InvalidRequest.of_field("name", "It can't be a branch's name. Use letters, digits, - and / only.")
+        reason = "It can't be a branch's name. Use letters, digits, - and / only, without refs/heads/ before it."
+        raise InvalidRequest.of_field("name", reason)
 
 
 async def _remote_branch(change: Change, ref: str) -> tuple[str, str] | None:
