@@ -19,6 +19,7 @@ _RENEW_BEFORE_S: Final = 120.0
 _RENEW_BEFORE_PART: Final = 0.25
 
 ResponseT = TypeVar("ResponseT", bound=Response)
+T = TypeVar("T")
 
 
 class RelayCalls(Protocol):
@@ -49,13 +50,20 @@ class Session:
     """Reads ``auth.json`` anew each time, so that ``pocketcoder login`` is seen without a restart."""
 
     def __init__(
-        self, store: TokenStore, gateway_url: str | None = None, *, now_s: Callable[[], float] = time.time
+        self,
+        store: TokenStore,
+        gateway_url: str | None = None,
+        *,
+        now_s: Callable[[], float] = time.time,
+        monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._gateway_url = gateway_url
         self._now_s = now_s
+        self._monotonic_s = monotonic_s
         self._tokens: StoredTokens | None = None
         self._life_s = 0.0
+        self._seen_s = 0.0
         self._shown_refresh_token: str | None = None
         self._refused_refresh_token: str | None = None
         self._must_renew = False
@@ -82,7 +90,7 @@ class Session:
             redact(tokens.access_token)
             redact(tokens.refresh_token)
             self._tokens, self._must_renew = tokens, False
-            self._life_s = tokens.expires_at - self._now_s()
+            self._life_s, self._seen_s = tokens.expires_at - self._now_s(), self._monotonic_s()
         return tokens
 
     def signed_in(self) -> SignedIn | None:
@@ -102,13 +110,13 @@ class Session:
     def refused(self) -> None:
         """The relay refused the refresh token that it was shown: only a new sign-in helps."""
         self._refused_refresh_token = self._shown_refresh_token
-        logger.error("The relay ended this sign-in. Sign in again with: pocketcoder login")
 
     def renew_in_s(self) -> float:
         """Seconds until the access token should be renewed; 0 when it is time. Raises SignedOut."""
         if self._must_renew:
             return 0.0
-        left_s = self.current().expires_at - self._now_s()
+        # A clock that is set back must not make a token look younger than it is.
+        left_s = min(self.current().expires_at - self._now_s(), self._seen_s + self._life_s - self._monotonic_s())
         return max(left_s - min(_RENEW_BEFORE_S, self._life_s * _RENEW_BEFORE_PART), 0.0)
 
     async def load(self) -> None:
@@ -127,7 +135,17 @@ class Session:
             self._shown_refresh_token = old.refresh_token
             answer = await calls.call(TokenRefresh(refresh_token=old.refresh_token), Tokens)
             renewed = stored(answer, old.relay_url, now_s=self._now_s())
-            if await asyncio.to_thread(self._store.renew, old.refresh_token, renewed):
+            if await _to_the_end(lambda: self._store.renew(old.refresh_token, renewed)):
                 logger.info("The access token was renewed; it lives %d s", answer.expires_in_s)
             await self.load()
             return self.current().access_token
+
+
+async def _to_the_end(work: Callable[[], T]) -> T:
+    """Work in a thread. Who is cancelled meanwhile waits for its end, so that nobody looks before it is stored."""
+    working = asyncio.create_task(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(working)
+    except asyncio.CancelledError:
+        await asyncio.wait([working])
+        raise

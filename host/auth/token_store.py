@@ -63,8 +63,12 @@ class _AuthFile(msgspec.Struct, frozen=True, omit_defaults=True):
     in_keyring: bool = False
 
 
+class _Undecodable(Exception):
+    """The file is damaged, or none of ours."""
+
+
 class TokenStore:
-    """The file, its lock and the keyring. ``warnings`` says what was wrong, for the status and the log.
+    """The file, its lock and the keyring.
 
     What touches tokens can take 2 s for each time that the keyring is asked.
     """
@@ -80,7 +84,13 @@ class TokenStore:
         self._vault = vault or KeyringVault()
         self._new_machine_key = new_machine_key
         self._known: tuple[tuple[int, int] | None, StoredTokens | None] = (None, None)
-        self.warnings: list[str] = []
+        self._warnings: list[str] = []
+        self._keyring_trouble: str | None = None
+
+    @property
+    def warnings(self) -> list[str]:
+        """What was wrong, and still is, for the status."""
+        return [*self._warnings, *filter(None, [self._keyring_trouble])]
 
     def machine_key(self, *, otherwise: str | None = None) -> str:
         """This machine's key: the file's, else ``otherwise``, else a new one, which is then kept."""
@@ -95,17 +105,21 @@ class TokenStore:
             return self._look()
 
     def signed_in(self) -> SignedIn | None:
-        """Who is signed in, without the tokens."""
-        with self._locked():
-            content = self._read()
-        if not content.user_id or not content.relay_url or not (content.in_keyring or content.refresh_token):
+        """Who is signed in, without the tokens. Never waits for the keyring."""
+        content = self._glance()
+        is_empty = self._is_known() and self._known[1] is None
+        if (
+            is_empty
+            or not content.user_id
+            or not content.relay_url
+            or not (content.in_keyring or content.refresh_token)
+        ):
             return None
         return SignedIn(content.user_id, content.login or content.user_id, content.relay_url)
 
     def relay_url(self) -> str | None:
         """The relay that was last signed in to, also after signing out."""
-        with self._locked():
-            return self._read().relay_url
+        return self._glance().relay_url
 
     def sign_in(self, tokens: StoredTokens) -> None:
         """Replace whoever was signed in."""
@@ -116,11 +130,7 @@ class TokenStore:
         """Forget the tokens, keep the machine's key and the relay; return whether somebody was signed in."""
         with self._locked():
             content = self._read()
-            if content.in_keyring and content.machine_key:
-                try:
-                    self._vault.delete(content.machine_key)
-                except VaultUnusable as exc:
-                    self._warn(f"{exc} The old sign-in is still in it.")
+            self._empty_keyring(content)
             self._write(_AuthFile(machine_key=content.machine_key, relay_url=content.relay_url))
             return content.in_keyring or content.refresh_token is not None
 
@@ -175,25 +185,50 @@ class TokenStore:
             self._vault.save(content.machine_key or "", msgspec.json.encode(tokens).decode())
         except VaultUnusable as exc:
             if not isinstance(exc, VaultMissing):
-                self._warn(f"{exc} Until then the sign-in is kept in {self._path}, which only you may read.")
+                self._keyring_trouble = f"{exc} The sign-in is kept in {self._path} meanwhile, which only you may read."
+                logger.warning("%s", self._keyring_trouble)
             self._write(who)
         else:
+            self._keyring_trouble = None
             self._write(replace(who, access_token=None, refresh_token=None, in_keyring=True))
+
+    def _empty_keyring(self, content: _AuthFile) -> None:
+        """Also where the tokens are in the file: a keyring that failed once may hold older ones."""
+        try:
+            self._vault.delete(content.machine_key or "")
+        except VaultUnusable as exc:
+            if content.in_keyring:
+                self._warn(f"{exc} The old sign-in is still in it.")
 
     def _warn(self, warning: str) -> None:
         logger.warning("%s", warning)
-        if warning not in self.warnings:
-            self.warnings.append(warning)
+        if warning not in self._warnings:
+            self._warnings.append(warning)
 
     def _read(self) -> _AuthFile:
+        """With the lock: what is no file of ours is set aside."""
+        try:
+            return self._decoded()
+        except _Undecodable:
+            self._set_aside()
+            return _AuthFile()
+
+    def _glance(self) -> _AuthFile:
+        """Without the lock, under which somebody may be asking the keyring. The file is whole at any time."""
+        try:
+            return self._decoded()
+        except _Undecodable:
+            return _AuthFile()
+
+    def _decoded(self) -> _AuthFile:
+        """Raises _Undecodable."""
         try:
             with self._path.open("rb") as file:
                 return msgspec.json.decode(file.read(_MAX_FILE_BYTES), type=_AuthFile)
         except FileNotFoundError:
             return _AuthFile()
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            self._set_aside()
-            return _AuthFile()
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+            raise _Undecodable from exc
 
     def _set_aside(self) -> None:
         aside = self._path.with_name(f"{self._path.name}.corrupt-{os.urandom(4).hex()}")

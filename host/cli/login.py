@@ -47,8 +47,8 @@ def log_out(store: TokenStore) -> bool:
     typer.echo(f"Signed out from {signed_in.relay_url}.")
     if not was_ended:
         typer.echo(
-            "The relay could not be told, so the sign-in ends there when it is next cleaned up. If this machine is in "
-            "the wrong hands, revoke it at the relay: pocketcoder-relay sessions",
+            "The relay could not be told, and keeps this sign-in until nobody has used it for long. If somebody else "
+            "may have it, end it on the relay's machine: pocketcoder-relay sessions, then revoke",
             err=True,
         )
     return True
@@ -59,7 +59,7 @@ def _end_at_relay(store: TokenStore) -> bool:
         tokens = store.tokens()
     except VaultUnusable:
         return False
-    return tokens is None or asyncio.run(revoke(tokens))
+    return tokens is not None and asyncio.run(revoke(tokens))
 
 
 def _show_address(url: str) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+import threading
 import time
 import webbrowser
 from collections.abc import Awaitable, Callable, Mapping
@@ -52,10 +53,15 @@ async def sign_in_by_browser(relay_url: str, *, show: Callable[[str], None], ope
     async with login_attempt(relay_url) as attempt:
         show(attempt.url)
         if open_browser:
-            with suppress(webbrowser.Error):
-                await asyncio.to_thread(webbrowser.open, attempt.url)
+            # Some browsers keep whoever opened them waiting until they are closed.
+            threading.Thread(target=_open, args=(attempt.url,), name="browser", daemon=True).start()
         request = await attempt.exchange()
     return await _exchange(relay_url, request)
+
+
+def _open(url: str) -> None:
+    with suppress(webbrowser.Error):
+        webbrowser.open(url)
 
 
 async def sign_in_by_device(
@@ -108,15 +114,17 @@ class _Device:
         """Raises CallRefused when the answer is no, LoginFailed when there was none in time, and ConnectionLost."""
         if not self._code:
             await self._begin(calls)
-        while not self.is_over():
             await self.sleep(self.interval_s)
+        # On a later connection at once: the relay gives one that has not authenticated 10 s.
+        while not self.is_over():
             try:
                 return await calls.call(DeviceToken(device_code=self._code), Tokens)
             except CallRefused as exc:
-                if exc.code == ErrorCode.SLOW_DOWN:
+                if exc.code in (ErrorCode.SLOW_DOWN, ErrorCode.RATE_LIMITED):
                     self.interval_s += _SLOW_DOWN_S
                 elif exc.code != ErrorCode.AUTHORIZATION_PENDING:
                     raise
+            await self.sleep(self.interval_s)
         raise LoginFailed(f"{_DEVICE_REFUSALS[ErrorCode.EXPIRED_TOKEN]} Run pocketcoder login again.")
 
     async def _begin(self, calls: RelayCalls) -> None:

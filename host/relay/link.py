@@ -200,7 +200,9 @@ class Link:
                 wait_s = min(wait_s, stable_in_s)
             else:
                 self._delays_s = backoff_delays_s(self.jitter)
-            if await _woken(self._changed, wait_s) or self.session.renew_in_s() == 0:
+            is_due = await _woken(self._changed, wait_s)
+            await self.session.load()
+            if is_due or self.session.renew_in_s() == 0:
                 await self._register(calls)
 
     async def _register(self, calls: RelayCalls) -> None:

@@ -50,6 +50,7 @@ def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
     for name, value in backend_variables(FileKeyring, tmp_path / "keyring.json").items():
         monkeypatch.setenv(name, value)
     HangingKeyring.released.clear()
+    HangingKeyring.was_asked.clear()
     yield Rig(tmp_path / "auth.json", monkeypatch)
     HangingKeyring.released.set()
 
@@ -140,6 +141,52 @@ def test_signing_out_empties_the_keyring_and_keeps_the_machines_key(rig: Rig, tm
     assert store.tokens() is None
     assert "secret" not in (tmp_path / "keyring.json").read_text()
     assert rig.store(FileKeyring).machine_key() == key
+
+
+def test_signing_out_also_forgets_older_tokens_in_a_keyring_that_failed_for_a_while(rig: Rig, tmp_path: Path) -> None:
+    rig.store(FileKeyring).sign_in(TOKENS)
+    rig.store(BrokenKeyring).sign_in(replace(TOKENS, refresh_token="refresh-2-secret"))
+    store = rig.store(FileKeyring)
+
+    assert store.sign_out()
+    assert "secret" not in (tmp_path / "keyring.json").read_text()
+    assert "secret" not in rig.path.read_text()
+    assert store.warnings == []
+
+
+def test_a_keyring_that_works_again_is_complained_of_no_longer(rig: Rig) -> None:
+    store = rig.store(BrokenKeyring)
+    store.sign_in(TOKENS)
+    assert len(store.warnings) == 1
+    rig.monkeypatch.setattr(keyring, "get_keyring", FileKeyring)
+    store.sign_in(TOKENS)
+
+    assert store.warnings == []
+
+
+def test_tokens_that_somebody_took_out_of_the_keyring_are_nobody_signed_in(rig: Rig, tmp_path: Path) -> None:
+    rig.store(FileKeyring).sign_in(TOKENS)
+    (tmp_path / "keyring.json").unlink()
+    store = rig.store(FileKeyring)
+
+    assert store.tokens() is None
+    assert store.signed_in() is None
+
+
+def test_who_is_signed_in_is_told_while_another_waits_for_the_keyring(rig: Rig) -> None:
+    rig.store(FileKeyring).sign_in(TOKENS)
+    waiting, store = TokenStore(rig.path, vault=KeyringVault(timeout_s=30)), TokenStore(rig.path)
+    rig.monkeypatch.setattr(keyring, "get_keyring", HangingKeyring)
+    asking = threading.Thread(target=waiting.tokens)
+    asking.start()
+    try:
+        assert HangingKeyring.was_asked.wait(10)
+        assert store.relay_url() == RELAY
+        assert store.signed_in() is not None
+        assert asking.is_alive()
+    finally:
+        HangingKeyring.released.set()
+        asking.join(10)
 
 
 class Relay:

@@ -1,12 +1,13 @@
 import asyncio
 import re
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from host.auth.session import ResponseT, Session, SignedOut, stored
-from host.auth.token_store import TokenStore
+from host.auth.token_store import StoredTokens, TokenStore
 from host.core.settings import DEFAULT_RELAY_URL
 from host.protocol.messages.auth import TokenRefresh, Tokens
 from host.protocol.messages.base import Request
@@ -59,7 +60,7 @@ def store(tmp_path: Path, clock: Clock) -> TokenStore:
 
 @pytest.fixture
 def session(store: TokenStore, clock: Clock) -> Session:
-    return Session(store, now_s=clock)
+    return Session(store, now_s=clock, monotonic_s=clock)
 
 
 async def test_a_fresh_token_is_used_as_it_is(session: Session) -> None:
@@ -228,7 +229,7 @@ async def test_a_clock_that_is_wrong_all_along_does_not_matter(
     """The relay says how long a token lives, not until when."""
     clock.now_s += wrong_by_s
     store.sign_in(stored(tokens_for(), RELAY, now_s=clock()))
-    session = Session(store, now_s=clock)
+    session = Session(store, now_s=clock, monotonic_s=clock)
 
     assert await session.access_token(Relay()) == "access-1"
     assert session.renew_in_s() == 780
@@ -240,6 +241,52 @@ async def test_a_clock_set_forward_only_renews_early(session: Session, clock: Cl
 
     assert await session.access_token(Relay()) == "access-2"
     assert session.renew_in_s() == 780
+
+
+async def test_a_clock_set_back_by_a_day_while_the_daemon_runs_does_not_put_off_the_renewal(
+    store: TokenStore, clock: Clock
+) -> None:
+    passing = Clock()
+    session = Session(store, now_s=clock, monotonic_s=passing)
+    session.current()
+    clock.now_s -= 86400
+    passing.now_s += 780
+
+    assert await session.access_token(Relay()) == "access-2"
+    assert session.renew_in_s() == 780
+
+
+class SlowStore(TokenStore):
+    """Stores renewed tokens when the test lets it."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.is_storing = threading.Event()
+        self.go_on = threading.Event()
+
+    def renew(self, used_refresh_token: str, tokens: StoredTokens) -> bool:
+        self.is_storing.set()
+        assert self.go_on.wait(10)
+        return super().renew(used_refresh_token, tokens)
+
+
+async def test_a_renewal_that_is_cancelled_while_it_is_stored_is_stored_before_anybody_renews_again(
+    tmp_path: Path, clock: Clock
+) -> None:
+    """Else the next one would show the old token once more, and void what is being stored."""
+    slow, relay = SlowStore(tmp_path / "auth.json"), Relay()
+    slow.sign_in(stored(tokens_for(), RELAY, now_s=clock()))
+    session = Session(slow, now_s=clock, monotonic_s=clock)
+    clock.now_s += 1000
+    cancelled = asyncio.create_task(session.access_token(relay))
+    assert await asyncio.to_thread(slow.is_storing.wait, 10)
+    cancelled.cancel()
+    next_one = asyncio.create_task(session.access_token(relay))
+    slow.go_on.set()
+
+    assert await next_one == "access-2"
+    assert relay.shown == ["refresh-1"]
+    assert cancelled.cancelled()
 
 
 def test_the_stamp_tells_of_a_sign_in(session: Session, store: TokenStore, clock: Clock) -> None:

@@ -50,9 +50,11 @@ class HangingKeyring(KeyringBackend):
     """Asks in a window that nobody sees, until ``released``."""
 
     priority = 1
+    was_asked: Final = threading.Event()
     released: Final = threading.Event()
 
     def get_password(self, service: str, username: str) -> str | None:
+        self.was_asked.set()
         self.released.wait()
         return None
 
