@@ -43,7 +43,10 @@ class FileKeyring(KeyringBackend):
         return secrets
 
     def _store(self, secrets: dict[str, str]) -> None:
-        Path(os.environ[_FILE]).write_text(json.dumps(secrets))
+        path = Path(os.environ[_FILE])
+        temporary = path.with_suffix(f".{os.getpid()}")
+        temporary.write_text(json.dumps(secrets))
+        temporary.replace(path)
 
 
 class HangingKeyring(KeyringBackend):

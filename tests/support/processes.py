@@ -98,7 +98,8 @@ class RelayProcess:
 
     @property
     def url(self) -> str:
-        return f"ws://127.0.0.1:{self.port}"
+        scheme = "wss" if "--tls-cert" in self.options else "ws"
+        return f"{scheme}://127.0.0.1:{self.port}"
 
     @property
     def data_directory(self) -> Path:
@@ -119,9 +120,23 @@ class RelayProcess:
         eventually(
             lambda: b"Relay listening" in output.read_bytes() or process.poll() is not None, what="The relay's start"
         )
-        said = re.search(r"Relay listening on http://127\.0\.0\.1:(\d+)", output.read_text())
+        said = re.search(r"Relay listening on https?://[^:]+:(\d+)", output.read_text())
         assert said, output.read_text()
         self.port = int(said[1])
+
+    def administer(self, *arguments: str) -> str:
+        """Run another command of ``pocketcoder-relay`` on this relay's data; return what it printed."""
+        self.directory.mkdir(exist_ok=True)
+        done = subprocess.run(
+            [BIN / "pocketcoder-relay", *arguments, "--data-dir", str(self.data_directory)],
+            env=environment(self.directory),
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_TIMEOUT_S,
+            check=False,
+        )
+        assert done.returncode == 0, f"pocketcoder-relay {' '.join(arguments)}: {done.stdout}{done.stderr}"
+        return done.stdout
 
     def kill(self) -> None:
         self._end(signal.SIGKILL)
@@ -142,12 +157,13 @@ class RelayProcess:
 class MachineProcess:
     """A user's machine: its home, its control port, its command line, and at most one daemon.
 
-    ``variables`` are added to the environment of every command.
+    ``variables`` are added to the environment of every command; a ``umask`` of -1 is that of the tests.
     """
 
     directory: Path
     control_port: int = field(default_factory=free_port)
     variables: dict[str, str] = field(default_factory=dict)
+    umask: int = -1
     foreground: subprocess.Popen[bytes] | None = None
 
     @property
@@ -175,6 +191,7 @@ class MachineProcess:
             text=True,
             timeout=COMMAND_TIMEOUT_S,
             check=False,
+            umask=self.umask,
         )
 
     def succeed(self, *arguments: str) -> str:
@@ -183,23 +200,35 @@ class MachineProcess:
         assert done.returncode == 0, f"pocketcoder {' '.join(arguments)}: {done.returncode} {done.stdout}{done.stderr}"
         return done.stdout
 
-    def login(self, relay_url: str, name: str = "ada") -> None:
-        """Sign in as the user would: the command prints a URL, a browser opens it and is sent back."""
-        with subprocess.Popen(
-            [BIN / "pocketcoder", "login", "--relay", relay_url, "--no-browser"],
-            env=self._environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as login:
+    def login(self, relay_url: str, name: str = "ada", visit: Callable[[str], None] | None = None) -> str:
+        """Sign in as the user would: the command prints a URL, a browser opens it and is sent back.
+
+        ``visit`` is that browser; without it, one that gives this name to a relay that believes it.
+        Returns what was said to the user.
+        """
+        with self.begin("login", "--relay", relay_url, "--no-browser") as login:
             assert login.stdout is not None
             url = login.stdout.readline().strip()
-            if url:
+            if url and visit is not None:
+                visit(url)
+            elif url:
                 with urlopen(f"{url}&login_hint={name}", timeout=READY_TIMEOUT_S) as page:
                     assert page.status == 200
             _, said = login.communicate(timeout=COMMAND_TIMEOUT_S)
         assert login.returncode == 0, said
         assert f"Signed in as {name} at {relay_url}." in said
+        return said
+
+    def begin(self, *arguments: str, stderr: int = subprocess.PIPE) -> "subprocess.Popen[str]":
+        """``pocketcoder``, for who wants to do something while it runs."""
+        return subprocess.Popen(
+            [BIN / "pocketcoder", *arguments],
+            env=self._environment(),
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            umask=self.umask,
+        )
 
     def start(self) -> int:
         """Start the daemon in the background; return its process id."""
@@ -303,10 +332,15 @@ class Bench:
 
     def relay(self, *options: str, port: int | None = None) -> RelayProcess:
         """Start a relay on a data directory of its own."""
+        relay = self.unstarted_relay(*options, port=port)
+        relay.start()
+        return relay
+
+    def unstarted_relay(self, *options: str, port: int | None = None) -> RelayProcess:
+        """A relay on a data directory of its own, for who has to prepare something."""
         directory = self.directory / f"relay-{len(self._relays)}"
         relay = RelayProcess(directory, options, free_port() if port is None else port)
         self._relays.append(relay)
-        relay.start()
         return relay
 
     def machine(self, **variables: str) -> MachineProcess:
