@@ -23,6 +23,10 @@ from host.core.home import write_private
 logger = logging.getLogger(__name__)
 
 _MAX_FILE_BYTES: Final = 64 * 1024
+_OUT_OF_REACH: Final = (
+    "The sign-in is in the system's keyring, which this process can't reach, as one started over SSH. "
+    "Start it where you signed in, or sign in again here with: pocketcoder login"
+)
 
 
 class StoredTokens(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -170,7 +174,10 @@ class TokenStore:
     def _tokens_of(self, content: _AuthFile) -> StoredTokens | None:
         if not content.in_keyring:
             return _tokens_in(content)
-        secret = self._vault.load(content.machine_key or "")
+        try:
+            secret = self._vault.load(content.machine_key or "")
+        except VaultMissing as exc:
+            raise VaultUnusable(_OUT_OF_REACH) from exc
         try:
             return None if secret is None else msgspec.json.decode(secret, type=StoredTokens)
         except msgspec.DecodeError:

@@ -131,6 +131,16 @@ def test_tokens_in_a_keyring_that_hangs_are_out_of_reach_and_not_gone(rig: Rig) 
     assert rig.store(FileKeyring).tokens() == TOKENS
 
 
+def test_tokens_in_a_keyring_that_this_process_does_not_have_are_told_with_what_to_do(rig: Rig) -> None:
+    rig.store(FileKeyring).sign_in(TOKENS)
+    store = rig.store(NoKeyring)
+    with pytest.raises(VaultUnusable, match="sign in again here with: pocketcoder login"):
+        store.tokens()
+    store.sign_in(TOKENS)
+
+    assert store.tokens() == TOKENS
+
+
 def test_signing_out_empties_the_keyring_and_keeps_the_machines_key(rig: Rig, tmp_path: Path) -> None:
     store = rig.store(FileKeyring)
     key = store.machine_key()
