@@ -81,13 +81,15 @@ def test_a_browser_that_does_not_return_keeps_nobody_waiting(bench: Bench) -> No
     machine.variables |= {"DISPLAY": ":0", "BROWSER": f"{browser} %s"}
     with machine.begin("login", "--relay", relay.url) as login:
         assert login.stdout is not None
-        ADA.sign_in(login.stdout.readline().strip())
+        url = login.stdout.readline().strip()
+        eventually(lambda: ["sleep", "40"] in processes_below(machine.directory).values(), what="The browser")
+        ADA.sign_in(url)
         # The browser holds its output open.
         assert login.wait(30) == 0
     assert machine.auth()["login"] == "ada"
-    (left,) = processes_below(machine.directory).items()
-    assert left[1] == ["sleep", "40"]
-    os.kill(left[0], signal.SIGKILL)
+    ((pid, arguments),) = processes_below(machine.directory).items()
+    assert arguments == ["sleep", "40"]
+    os.kill(pid, signal.SIGKILL)
     eventually(lambda: not processes_below(machine.directory), what="The browser's end")
 
 
