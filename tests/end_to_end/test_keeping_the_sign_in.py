@@ -12,9 +12,9 @@ from typing import Final
 import pytest
 
 from relay_stub.client import RelayClient
-from tests.end_to_end.retrying_phone import RetryingPhone
 from tests.support.keyrings import FileKeyring, backend_variables
 from tests.support.processes import Bench, MachineProcess, eventually, is_alive
+from tests.support.retrying_phone import RetryingPhone
 
 RENEWALS: Final = 50
 KILLS: Final = 6
