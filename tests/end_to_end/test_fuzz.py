@@ -24,6 +24,7 @@ AT_ONCE: Final = 200
 MIB: Final = 1024 * 1024
 ALLOWED_GROWTH_BYTES: Final = 40 * MIB
 
+ANSWERS_AND_EVENTS: Final = ("_response", "_welcome", "_status", "_changed", "_event", "_output", "_exit", "attention")
 # Of these a wrong one ends the connection, so they are rare.
 SIGNING_IN: Final = ("auth_exchange", "token_refresh", "device_authorize", "device_token", "client_hello")
 TYPES: Final = (
@@ -143,7 +144,7 @@ class Answers:
 
     def take(self, message: dict[str, Any]) -> None:
         if message["type"] != "error":
-            assert message["type"].endswith(("_response", "_welcome", "_status", "_changed")), message
+            assert message["type"].endswith(ANSWERS_AND_EVENTS), message
             self.codes[message["type"]] += 1
             return
         code, details = message["error"]["code"], message["error"].get("details", {})
