@@ -1,6 +1,7 @@
 """What holds for every test."""
 
 import os
+import signal
 
 from hypothesis import HealthCheck, settings
 
@@ -10,3 +11,6 @@ settings.load_profile("pocketcoder")
 
 # The keyring of who runs the tests is not theirs. What they start inherits this.
 os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.fail.Keyring"
+
+# A shell's background job ignores Ctrl-C, and so would all that the tests start: some of it is ended just so.
+signal.signal(signal.SIGINT, signal.default_int_handler)
