@@ -16,7 +16,7 @@ from host.protocol.catalog import (
 )
 from host.protocol.errors import ErrorCode, InvalidRequest, ProtocolError, unforeseen
 from host.protocol.messages.base import Request, encode_payload, parse_request
-from host.protocol.messages.files import FsList, FsRead, FsWrite, FsWriteResponse
+from host.protocol.messages.files import FsList, FsMove, FsRead, FsWrite, FsWriteResponse
 from host.protocol.messages.system import DaemonRegister
 
 CONTRACTS_CODES = {
@@ -66,6 +66,13 @@ def test_every_wrong_field_is_listed_by_its_name_on_the_wire() -> None:
 )
 def test_wrong_payloads(model: type[Request], payload: object, fields: list[str]) -> None:
     assert faults(model, payload) == fields
+
+
+def test_only_the_wires_own_names_are_known() -> None:
+    assert parse_request(FsWrite, b'{"path":"a","content":"","create_dirs":true,"if_match":null}') == FsWrite(
+        path="a", content=""
+    )
+    assert faults(FsMove, {"from_path": "a", "to_path": "b"}) == ["from", "to"]
 
 
 @pytest.mark.parametrize("payload", [b"", b"{", b"\xff", b"[" * 100_000, b'{"path":"\\ud800"}', b"{'path':1}"])

@@ -46,8 +46,8 @@ RequestT = TypeVar("RequestT", bound=Request)
 def parse_request(model: type[RequestT], payload: bytes) -> RequestT:
     """Validate a raw payload. Raises InvalidRequest that lists every wrong field."""
     try:
-        # A msgspec.Raw only looks like bytes.
-        return model.model_validate_json(bytes(payload))
+        # A msgspec.Raw only looks like bytes. On the wire nobody knows the names that Python code has for members.
+        return model.model_validate_json(bytes(payload), by_alias=True, by_name=False)
     except ValidationError as exc:
         errors = [
             {"field": ".".join(str(part) for part in fault["loc"]) or "payload", "reason": fault["msg"]}
