@@ -149,7 +149,7 @@ class Connection:
             raise Unauthorized
         if isinstance(fault, InvalidEnvelope):
             raise fault
-        raise InvalidRequest("The frame is not a message: one JSON object with a string type, sent as text.")
+        raise _not_a_message()
 
     def _dispatch(self, role: Role, envelope: Envelope) -> None:
         if envelope.type == role.hello_type:
@@ -255,8 +255,15 @@ _VERSION_MESSAGE: Final = (
 )
 
 
+_NO_MESSAGE: Final = "The frame is not a message: one JSON object with a string type, sent as text."
+
+
 def _version_not_spoken() -> ProtocolError:
     return InvalidRequest(_VERSION_MESSAGE, errors=[{"field": "protocolVersion", "reason": _VERSION_MESSAGE}])
+
+
+def _not_a_message() -> ProtocolError:
+    return InvalidRequest(_NO_MESSAGE, errors=[{"field": "type", "reason": _NO_MESSAGE}])
 
 
 def _request_id(received: Envelope | NotAMessage | InvalidEnvelope) -> str | None:

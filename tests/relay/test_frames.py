@@ -187,3 +187,6 @@ async def test_a_daemon_that_sends_nonsense_is_treated_alike(relay_url: str) -> 
 def assert_invalid(refusal: Message) -> None:
     assert refusal["type"] == "error"
     assert refusal["error"]["code"] == "INVALID_REQUEST"
+    faults = refusal["error"]["details"]["errors"]
+    assert faults
+    assert all(fault["field"] and fault["reason"] for fault in faults)
