@@ -21,7 +21,7 @@ from host.core.clock import asleep_s, rfc3339
 from host.core.tasks import run_together
 from host.protocol.close_codes import CloseCode
 from host.protocol.envelope import Envelope, InvalidEnvelope, NotAMessage, decode_envelope
-from host.protocol.limits import RECONNECT_STABLE_S
+from host.protocol.limits import PROTOCOL_VERSION, RECONNECT_STABLE_S
 from host.protocol.messages.system import DaemonRegister, DaemonRegistered
 from host.relay.calls import CallRefused, RelayCalls
 from host.relay.connection_state import Signal, State, advance
@@ -43,9 +43,10 @@ _FINAL: Final = {
         "Another daemon registered with this machine's key, so this one stays disconnected. "
         "Stop the other one, then run: pocketcoder start"
     ),
+    # This is the protocol's first version: who does not speak it speaks a later one.
     CloseCode.VERSION_NOT_SPOKEN: (
-        "The relay speaks another version of the protocol. Upgrade pocketcoder or the relay, whichever is older, "
-        "then run: pocketcoder start"
+        f"The relay does not speak version {PROTOCOL_VERSION} of the protocol any more. Upgrade pocketcoder on this "
+        "machine, then run: pocketcoder start"
     ),
 }
 

@@ -119,7 +119,7 @@ async def test_tokens_of_another_relay_are_never_shown_to_this_one(relay: Script
 
 
 @pytest.mark.parametrize(
-    ("code", "says"), [(4409, "Another daemon registered"), (4426, "Upgrade pocketcoder or the relay")]
+    ("code", "says"), [(4409, "Another daemon registered"), (4426, "Upgrade pocketcoder on this machine")]
 )
 async def test_replaced_or_of_another_version_stays_disconnected_until_somebody_asks(
     relay: ScriptedRelay, rig: LinkRig, code: int, says: str
