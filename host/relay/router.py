@@ -25,6 +25,7 @@ from host.protocol.errors import (
     FileTooLarge,
     InvalidRequest,
     OutcomeUnknown,
+    OutsideProjectRoot,
     ProtocolError,
     Unsupported,
     unforeseen,
@@ -143,7 +144,7 @@ class RequestRouter:
         route = self._table.find(request.type)
         if route is not None:
             return route
-        await self._require_project(request)
+        await self._require_project(request.type, request.session_id)
         raise Unsupported("This daemon does not offer this type of message. It may have to be upgraded.")
 
     async def _parse(self, request: Envelope, route: Route) -> Request:
@@ -151,12 +152,12 @@ class RequestRouter:
             return parse_request(route.kind.request, request.payload)
         except InvalidRequest:
             # The contract's precedence: a project that is gone is told before a wrong payload.
-            await self._require_project(request)
+            await self._require_project(request.type, request.session_id)
             raise
 
-    async def _require_project(self, request: Envelope) -> None:
-        if needs_project(request.type):
-            await self._projects.require_root(request.session_id or "")
+    async def _require_project(self, wire_type: str, project_id: str | None) -> None:
+        if needs_project(wire_type):
+            await self._projects.require_root(project_id or "")
 
     async def _run(self, running: RunningRequest, request: Envelope, route: Route, body: Request) -> Envelope:
         """The terminal message, whatever happens; without ids and addresses."""
@@ -173,7 +174,12 @@ class RequestRouter:
         return RequestContext(request.session_id or "", request.request_id or "", user_id, device, running.emit)
 
     async def _call(self, route: Route, body: Request, context: RequestContext) -> Envelope:
-        response = await route.handler(body, context)
+        try:
+            response = await route.handler(body, context)
+        except (InvalidRequest, OutsideProjectRoot):
+            # As above: a handler may look at what a ref or a path says before it looks at the project.
+            await self._require_project(route.kind.name, context.project_id)
+            raise
         wire_type = response.wire_type if isinstance(response, Event) else route.kind.response_type
         answer = Envelope(wire_type, payload=encode_payload(response))
         if _size_bytes(answer) > MAX_ANSWER_BYTES:

@@ -4,15 +4,23 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import NoReturn
 
 import msgspec
 import pytest
 
 from host.core.requests import RequestContext
 from host.db.errors import DatabaseFull
-from host.protocol.errors import Conflict, FileNotFound, ProjectRootGone
+from host.protocol.errors import (
+    Conflict,
+    FileNotFound,
+    InvalidRequest,
+    OutsideProjectRoot,
+    ProjectRootGone,
+    ProtocolError,
+)
 from host.protocol.limits import MAX_ACTIVE_REQUESTS, MAX_CONCURRENT_READS, MAX_FRAME_BYTES, MIB
-from host.protocol.messages.files import FsRead, FsReadResponse
+from host.protocol.messages.files import FsRead, FsReadResponse, FsWrite
 from tests.host_relay.router_rig import RouterRig, code_of, read_response, request, router_rig, write_request
 from tests.support.host import eventually
 
@@ -160,6 +168,21 @@ async def test_a_project_whose_directory_is_gone_is_told_before_a_wrong_payload(
     routed.project_fault = ProjectRootGone("The project's directory /src/app is not there any more.")
 
     assert code_of(await routed.answer(request(payload={"path": 5}))) == "PROJECT_NOT_FOUND"
+
+
+@pytest.mark.parametrize("wrong", [InvalidRequest.of_field("ref", "No."), OutsideProjectRoot("No.")])
+async def test_a_project_whose_directory_is_gone_is_told_before_what_its_handler_finds_wrong(
+    routed: RouterRig, wrong: ProtocolError
+) -> None:
+    async def refusing(_: FsRead | FsWrite) -> NoReturn:
+        raise wrong
+
+    routed.reading = routed.writing = refusing
+    assert code_of(await routed.answer(request())) == wrong.code
+    assert code_of(await routed.answer(write_request())) == wrong.code
+    routed.project_fault = ProjectRootGone("The project's directory /src/app is not there any more.")
+    assert code_of(await routed.answer(request())) == "PROJECT_NOT_FOUND"
+    assert code_of(await routed.answer(write_request())) == "PROJECT_NOT_FOUND"
 
 
 async def test_an_unknown_type_that_needs_no_project_is_unsupported(routed: RouterRig) -> None:
