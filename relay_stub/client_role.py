@@ -7,12 +7,13 @@ from typing import ClassVar
 from host.core.clock import now_rfc3339
 from host.protocol.envelope import Envelope, askers_of
 from host.protocol.errors import ProjectNotFound, ProtocolError, RateLimited
-from host.protocol.limits import MAX_CLIENT_FRAME_BYTES, MAX_JOINED_PROJECTS
+from host.protocol.limits import MAX_CLIENT_FRAME_BYTES, MAX_JOINED_PROJECTS, MAX_LABEL_CHARS
 from host.protocol.messages.auth import WEB_CLIENT_ID, ClientId
 from host.protocol.messages.base import parse_request
 from host.protocol.messages.system import (
     ClientHello,
     ClientWelcome,
+    Device,
     Done,
     MachinesList,
     MachinesListResponse,
@@ -49,7 +50,7 @@ class ClientRole:
 
     def hello(self, envelope: Envelope, claims: AccessClaims) -> str | None:
         hello = parse_request(ClientHello, envelope.payload)
-        self._device = hello.device.name if hello.device else None
+        self._device = _name_of(hello.device)
         self._user_id = claims.user_id
         if not self._subscriptions:
             self._subscribe(subjects.client(self._user_id, self.connection.id), self._answered)
@@ -165,3 +166,7 @@ class ClientRole:
         logger.debug(
             "%.64r [%s] of user %s to machine %.128r: %.64s", wire_type, request_id, self._user_id, machine_key, what
         )
+
+
+def _name_of(device: Device | None) -> str | None:
+    return None if device is None or device.name is None else device.name[:MAX_LABEL_CHARS]

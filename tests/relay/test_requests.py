@@ -40,6 +40,19 @@ async def test_a_request_reaches_the_daemon_with_the_way_back_and_who_asks(relay
         }
 
 
+async def test_a_device_with_a_long_name_is_welcome_and_called_by_its_beginning(relay_url: str) -> None:
+    user_agent = (
+        "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) "
+        "Chrome/142.0.0.0 Mobile Safari/537.36"
+    )
+    async with (
+        ScriptedDaemon.connect(relay_url, "alice") as daemon,
+        RelayClient.sign_in(relay_url, "alice", device=user_agent) as client,
+    ):
+        await client.send_raw(frame("fs_list", requestId="r1", sessionId=PROJECT))
+        assert (await daemon.next_request())["from"]["device"] == user_agent[:100]
+
+
 async def test_an_answer_reaches_its_asker_alone_without_the_way_it_took(relay_url: str) -> None:
     async with (
         ScriptedDaemon.connect(relay_url, "alice") as daemon,

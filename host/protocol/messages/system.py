@@ -56,7 +56,9 @@ class DaemonRegister(Request):
 
 
 class Device(WireModel):
-    name: Annotated[str, Field(max_length=MAX_LABEL_CHARS)] | None = None
+    """The relay keeps the first 100 characters of ``name``: a browser may call itself by more."""
+
+    name: str | None = None
 
 
 class ClientHello(Request):
