@@ -22,7 +22,8 @@ from host.core.tasks import run_together
 from host.protocol.close_codes import CloseCode
 from host.protocol.envelope import Envelope, InvalidEnvelope, NotAMessage, decode_envelope
 from host.protocol.limits import PROTOCOL_VERSION, RECONNECT_STABLE_S
-from host.protocol.messages.system import DaemonRegister, DaemonRegistered
+from host.protocol.messages.base import Response
+from host.protocol.messages.system import DaemonRegister, SignedInUser
 from host.relay.calls import CallRefused, RelayCalls
 from host.relay.connection_state import Signal, State, advance
 from host.relay.outbox import Outbox
@@ -61,6 +62,12 @@ class LinkStatus:
     last_heartbeat_at: str | None = None
     next_try_at: str | None = None
     last_error: str | None = None
+
+
+class _Registered(Response):
+    """What the link needs of a ``daemon_registered``. What a relay's ``limits`` are is its own affair."""
+
+    user: SignedInUser
 
 
 class GivenUp(Exception):
@@ -216,7 +223,7 @@ class Link:
             raise ConnectionLost("The sign-in is now another user's.")
         token = await self._token(calls)
         try:
-            registered = await calls.call(await self.registration(token), DaemonRegistered)
+            registered = await calls.call(await self.registration(token), _Registered)
         except CallRefused as exc:
             if exc.is_unauthorized:
                 self.session.distrust()

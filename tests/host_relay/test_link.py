@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -36,6 +37,22 @@ async def test_a_link_registers_and_is_connected_only_then(relay: ScriptedRelay,
         assert link.status.last_heartbeat_at is not None
         assert link.status.last_error is None
         assert link.status.next_try_at is None
+
+
+async def test_a_relay_may_have_limits_of_its_own(relay: ScriptedRelay, rig: LinkRig) -> None:
+    async with running(rig.make()) as link:
+        peer = await relay.next_peer()
+        request = await peer.expect("daemon_register")
+        payload = {
+            "connectionId": "connection-1",
+            "user": {"id": "user-1", "login": "alice"},
+            "serverTime": "2026-02-12T10:00:00.123Z",
+            "relayVersion": "9",
+            "limits": {"messagesPerS": 100},
+        }
+        answer = {"type": "daemon_registered", "requestId": request.request_id, "payload": payload}
+        await peer.send_raw(msgspec.json.encode(answer))
+        await eventually(lambda: link.status.state is State.CONNECTED)
 
 
 async def test_a_stopped_link_says_goodbye_and_is_disconnected(relay: ScriptedRelay, rig: LinkRig) -> None:
