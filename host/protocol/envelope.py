@@ -1,6 +1,6 @@
 """The outer frame of every message. Payloads stay raw bytes here: who only forwards never parses them."""
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -11,10 +11,18 @@ NO_PAYLOAD: Final = msgspec.Raw(b"{}")
 
 
 class Sender(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """Who asks, as the relay tells the daemon."""
+    """Who asks, as the relay tells the daemon. Ours tells the ``device`` by its name, another may as ``{name}``."""
 
     connection_id: str
-    device: str | None = None
+    device: Any = None
+
+    @property
+    def device_name(self) -> str | None:
+        match self.device:
+            case str(name) | {"name": str(name)}:
+                return name
+            case _:
+                return None
 
 
 class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -28,7 +36,7 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
     request_id: str | None = msgspec.field(default=None, name="requestId")
     session_id: str | None = msgspec.field(default=None, name="sessionId")
     machine_key: str | None = msgspec.field(default=None, name="machineKey")
-    reply_to: str | list[str] | None = msgspec.field(default=None, name="replyTo")
+    reply_to: Any = msgspec.field(default=None, name="replyTo")
     from_: Sender | None = msgspec.field(default=None, name="from")
     payload: msgspec.Raw = NO_PAYLOAD
     error: WireError | None = None
@@ -93,14 +101,14 @@ def encode_envelope(envelope: Envelope) -> bytes:
 
 
 def askers_of(envelope: Envelope) -> list[str]:
-    """The connections that a daemon's message answers."""
+    """The connections that a daemon's message answers, where it is our relay that named them."""
     match envelope.reply_to:
-        case None:
-            return []
         case str(asker):
             return [asker]
-        case askers:
-            return askers
+        case list(askers):
+            return [asker for asker in askers if isinstance(asker, str)]
+        case _:
+            return []
 
 
 def is_request_id(text: str) -> bool:

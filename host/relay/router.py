@@ -170,7 +170,7 @@ class RequestRouter:
             return Envelope("error", error=unforeseen())
 
     def _context(self, running: RunningRequest, user_id: str, request: Envelope) -> RequestContext:
-        device = request.from_.device if request.from_ else None
+        device = request.from_.device_name if request.from_ else None
         return RequestContext(request.session_id or "", request.request_id or "", user_id, device, running.emit)
 
     async def _call(self, route: Route, body: Request, context: RequestContext) -> Envelope:

@@ -66,8 +66,7 @@ class RunningRequest:
 
     def _to_askers(self, envelope: Envelope) -> bytes:
         """Without a project the relay passes an event to nobody but the askers."""
-        askers = [asker for asker in self._askers if isinstance(asker, str)]
-        reply_to = askers[0] if len(askers) == 1 else askers
+        reply_to = self._askers[0] if len(self._askers) == 1 else self._askers
         return encode_envelope(replace(envelope, reply_to=reply_to))
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from host.core.requests import RequestContext
 from host.db.errors import DatabaseFull
+from host.protocol.envelope import decode_envelope
 from host.protocol.errors import (
     Conflict,
     FileNotFound,
@@ -39,6 +40,14 @@ async def test_an_answer_carries_the_requests_ids_and_address_and_nothing_of_the
     assert answer["payload"]["content"] == "hello"
     assert set(answer) == {"type", "requestId", "sessionId", "replyTo", "payload"}
     assert routed.contexts == [RequestContext(project_id="proj_1", request_id="r7", user_id="user-1")]
+
+
+@pytest.mark.parametrize("reply_to", [{"node": 3, "connection": ["c1"]}, ["a", 1], 7, False])
+async def test_an_address_is_copied_whatever_a_relay_has_for_one(routed: RouterRig, reply_to: object) -> None:
+    frame = {"type": "fs_write", "requestId": "w1", "sessionId": "proj_1", "replyTo": reply_to}
+    for payload in ({"path": "a", "content": ""}, {}):
+        answer = await routed.answer(decode_envelope(msgspec.json.encode({**frame, "payload": payload})))
+        assert answer["replyTo"] == reply_to
 
 
 async def test_every_request_gets_exactly_one_answer_whatever_becomes_of_it(routed: RouterRig) -> None:

@@ -130,12 +130,13 @@ async def test_a_job_that_refuses_undoes_itself_and_is_not_remembered(rig: Route
 
 
 async def test_a_handler_hears_which_device_asks(rig: RouterRig, committing: Committing) -> None:
-    for number, sender in enumerate((Sender("c1", "Ada's phone"), Sender("c1"), None)):
+    senders = (Sender("c1", "Ada's phone"), Sender("c1", {"name": "Ada's phone"}), Sender("c1", 5), Sender("c1"), None)
+    for number, sender in enumerate(senders):
         plain = cancel_request(f"r{number}")
         await rig.answer(Envelope(plain.type, plain.request_id, plain.session_id, None, "c1", sender, plain.payload))
         committing.job = lambda _: (AgentCancelResponse(), "")
 
-    assert [context.device for context in committing.contexts] == ["Ada's phone", None, None]
+    assert [context.device for context in committing.contexts] == ["Ada's phone", "Ada's phone", None, None, None]
 
 
 async def test_what_changes_nothing_can_commit_nothing(rig: RouterRig) -> None:

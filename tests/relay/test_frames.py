@@ -103,7 +103,7 @@ async def test_the_request_id_is_kept_where_it_can_be_read(relay_url: str) -> No
 
 
 async def test_a_wrong_member_of_the_envelope_is_named(relay_url: str) -> None:
-    wrong = {"sessionId": 7, "machineKey": {}, "requestId": 7, "replyTo": 7, "from": "me", "error": "no"}
+    wrong = {"sessionId": 7, "machineKey": {}, "requestId": 7, "from": "me", "error": "no"}
     async with RelayClient.sign_in(relay_url, "alice") as client:
         for member, value in wrong.items():
             await client.send_raw(frame("machines_list", **{"requestId": "r1", member: value}))
