@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from msgspec import UNSET
@@ -20,28 +20,34 @@ class Run:
     """``go`` once. Every event is in the log before it is emitted."""
 
     request_id: str
-    process: RunningProcess
     runs: CommandRuns
     emit: Emit
     timeout_s: float
     monotonic_s: Callable[[], float] = time.monotonic
+    _process: RunningProcess | None = None
     _output: Output = field(default_factory=Output)
     _reason: ExitReason | None = None
     _came: asyncio.Event = field(default_factory=asyncio.Event)
     _is_read: bool = False
 
-    async def go(self) -> CommandExit:
+    async def go(self, start: Callable[[], Awaitable[RunningProcess]]) -> CommandExit:
         """Run to the end. The end is logged, not emitted: it is the request's answer.
 
+        Nothing is started that somebody has cancelled already. Raises what ``start`` raises; nothing is logged then.
         Cancelled, it ends the tree, logs ``interrupted`` and raises CancelledError.
         """
+        if self._reason is not None:
+            return await self._finish(self.monotonic_s(), None, None)
+        process = self._process = await start()
+        if self._reason is not None:
+            process.terminate()
         started_s = self.monotonic_s()
         limit = asyncio.get_running_loop().call_later(self.timeout_s, self._stop, "timeout")
         writer = asyncio.create_task(self._write())
         try:
-            async with self.process:
-                await self._read()
-                ended, tree = await self.process.wait(), await self.process.end()
+            async with process:
+                await self._read(process)
+                ended, tree = await process.wait(), await process.end()
                 await writer
             return await self._finish(started_s, ended, tree)
         except asyncio.CancelledError:
@@ -54,16 +60,17 @@ class Run:
             await asyncio.gather(writer, return_exceptions=True)
 
     def cancel(self) -> None:
-        """Somebody does not want it any more. Once it has ended this does nothing."""
+        """Somebody does not want it any more, maybe before it has begun. Once it has ended this does nothing."""
         self._stop("cancelled")
 
     def _stop(self, reason: ExitReason) -> None:
         if self._reason is None:
             self._reason = reason
-            self.process.terminate()
+            if self._process is not None:
+                self._process.terminate()
 
-    async def _read(self) -> None:
-        while (piece := await self.process.read()) is not None:
+    async def _read(self, process: RunningProcess) -> None:
+        while (piece := await process.read()) is not None:
             self._output.feed(*piece)
             if self._output.has_chunks:
                 self._came.set()

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from host.processes.environment import command_environment
 from host.processes.login_shell import UserEnvironment
 from host.processes.runner import Job, ProcessNotStarted, ProcessRunner
 from host.processes.running import RunningProcess
-from host.protocol.errors import CommandNotStarted, DaemonBusy
+from host.protocol.errors import CommandNotStarted, DaemonBusy, SessionNotFound
 from host.protocol.limits import MAX_RUNS_AT_ONCE
 from host.protocol.messages.commands import CommandExec, CommandExit, CommandRunsListResponse
 
@@ -45,31 +46,37 @@ class Commands:
         if self._counts[project_id] >= self.max_at_once:
             raise DaemonBusy(f"{self.max_at_once} commands run in this project already. Wait for one, or cancel it.")
         self._counts[project_id] += 1
+        # From here on it can be cancelled.
+        run = self._active[project_id, request_id] = Run(request_id, self.runs, context.emit, request.timeout_ms / 1000)
         try:
+            usual = (await asyncio.shield(self.environment)).variables
             await self.runs.start(context.user_id, project_id, request_id, request.command)
-            process = await self._start_process(request, root, request_id)
-            run = Run(request_id, process, self.runs, context.emit, request.timeout_ms / 1000)
-            self._active[project_id, request_id] = run
-            return await run.go()
+            return await run.go(lambda: self._start_process(request, usual, root, request_id))
         finally:
             self._active.pop((project_id, request_id), None)
             self._counts[project_id] -= 1
 
     async def cancel(self, project_id: str, request_id: str) -> None:
         """End a run; one that has ended stays as it is. Raises SessionNotFound for what never ran here."""
-        run = self._active.get((project_id, request_id))
-        if run is not None:
-            run.cancel()
-        else:
-            await self.runs.get(project_id, request_id)
+        key = (project_id, request_id)
+        if key not in self._active:
+            try:
+                await self.runs.get(project_id, request_id)
+            except SessionNotFound:
+                # What came right before this was still being written down; the look into the database came behind that.
+                if key not in self._active:
+                    raise
+        if key in self._active:
+            self._active[key].cancel()
 
     async def list(self, project_id: str, *, limit: int, before: str | None) -> CommandRunsListResponse:
         return await self.runs.list(project_id, limit=limit, before=before)
 
-    async def _start_process(self, request: CommandExec, root: Path, request_id: str) -> RunningProcess:
+    async def _start_process(
+        self, request: CommandExec, usual: Mapping[str, str], root: Path, request_id: str
+    ) -> RunningProcess:
         """Raises CommandNotStarted, InvalidRequest or ProjectRootGone; the run is then forgotten."""
         try:
-            usual = (await asyncio.shield(self.environment)).variables
             environment = command_environment(usual, request.env or {})
             with Door(root) as door, door.directory(ROOT) as directory:
                 return await self.runner.start(Job((self.shell, "-c", request.command), environment, directory))

@@ -199,6 +199,16 @@ async def test_cancelling_ends_the_whole_tree_and_may_be_repeated(terminal: Term
     assert (await terminal.log(request_id))[-1]["payload"]["reason"] == "cancelled"
 
 
+async def test_a_command_is_cancelled_also_when_that_comes_right_behind_it(terminal: Terminal) -> None:
+    for number in range(10):
+        request_id = f"hasty-{number}"
+        running = asyncio.create_task(terminal.run("sleep 60", request_id=request_id))
+        # Both are on their way before anything is answered.
+        await asyncio.sleep(0)
+        assert await terminal.ask("command_cancel", requestId=request_id) == {"success": True}
+        assert (await running)["payload"]["reason"] == "cancelled"
+
+
 async def test_what_a_shell_leaves_behind_is_ended(terminal: Terminal) -> None:
     end = await terminal.run("echo done; sleep 60 & setsid sleep 60 &")
     assert end["payload"]["exitCode"] == 0
