@@ -125,11 +125,14 @@ class Sessions:
         is_ours = request.turn_id is not None or self.turns.running(request.agent_session_id) is not None
         stored = None if is_ours else await self.terminal.find(root, request.agent_session_id)
 
-        def job(connection: sqlite3.Connection) -> tuple[AgentCancelResponse, tuple[_Told, str | None]]:
+        def job(connection: sqlite3.Connection) -> tuple[AgentCancelResponse, tuple[_Told, str | None] | None]:
             session = find_session(connection, context.project_id, request.agent_session_id)
             if session is None:
+                if stored is None:
+                    raise no_session()
+                # It was never ours, so nothing of ours runs or waits.
                 refuse_busy(stored)
-                raise no_session()
+                return AgentCancelResponse(), None
             waiting, running = _cancelled(connection, session, request.turn_id)
             if not waiting and running is None:
                 refuse_busy(stored)
@@ -137,7 +140,10 @@ class Sessions:
             events = [event for turn in waiting for event in finish(connection, session, turn, CANCELLED, at=at)]
             return AgentCancelResponse(), ((session, events), running)
 
-        response, (cancelled, running) = await context.commit(job)
+        response, effect = await context.commit(job)
+        if effect is None:
+            return response
+        cancelled, running = effect
         self.journal.tell(*cancelled)
         turn = self.turns.running(request.agent_session_id)
         if turn is not None and turn.turn_id == running:

@@ -1,6 +1,7 @@
 """Cancelling: the running turn, the whole queue, or one that waits."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -76,6 +77,13 @@ async def test_what_runs_in_a_terminal_is_not_said_to_be_cancelled(rig: AgentRig
         assert error["code"] == "CONFLICT"
         assert "a terminal (process 4711)" in error["message"]
     assert await rig.ask("agent_cancel", agentSessionId=ours, turnId=turn) == {"success": True}
+
+
+async def test_in_a_session_that_rests_in_a_terminal_there_is_nothing_to_cancel(rig: AgentRig) -> None:
+    session = "11111111-1111-4111-8111-111111111111"
+    rig.store.sessions[session] = replace(from_terminal(session), busy_in=None)
+    assert await rig.ask("agent_cancel", agentSessionId=session) == {"success": True}
+    assert (await rig.refusal("agent_cancel", agentSessionId=session, turnId="never"))["code"] == "SESSION_NOT_FOUND"
 
 
 async def test_what_waits_is_taken_out_though_a_terminal_has_the_session(rig: AgentRig) -> None:
