@@ -151,7 +151,9 @@ class RunningTurn:
 
     def _tell_delta(self, text: str) -> bool:
         session = self.taken.session
-        delta = TextDelta(agent_session_id=session.agent_session_id, turn_id=self.turn_id, text=text)
+        delta = TextDelta(
+            agent_session_id=session.agent_session_id, turn_id=self.turn_id, at=self.journal.now(), text=text
+        )
         return self.journal.publish(session.project_id, delta)
 
     def _resolved(self, prompt_id: str) -> None:

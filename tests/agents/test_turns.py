@@ -23,7 +23,14 @@ async def test_a_turn_is_told_from_its_message_to_its_one_end(rig: AgentRig) -> 
     assert log[-1]["reason"] == "completed"
     assert {(event["agentSessionId"], event["turnId"]) for event in log} == {(session, turn)}
     (delta,) = rig.events("text_delta")
-    assert (delta["text"], delta["turnId"], "seq" in delta) == ("wor", turn, False)
+    assert delta == {
+        "type": "text_delta",
+        "agentSessionId": session,
+        "turnId": turn,
+        "at": delta["at"],
+        "text": "wor",
+    }
+    assert log[0]["at"] <= delta["at"] <= log[-1]["at"]
     assert [event for event in rig.events() if event["type"] != "text_delta"] == log
     assert rig.agent.turns[0].is_left
 

@@ -173,7 +173,7 @@ class AgentPromptResponseResponse(Response, kw_only=True):
 class AgentEvent(Event, tag_field="type", kw_only=True):
     """What happened in a session; each kind is a class of its own, named by its ``type``.
 
-    Who makes one leaves the first four out: they are set when it is logged. ``seq`` and ``at`` are
+    Who makes one leaves the first four out: they are set when it is logged. ``seq`` is
     absent in what is not logged. ``truncated``: strings were cut, so that the event is at most 256 KB.
     """
 
