@@ -75,6 +75,8 @@ class Narrator:
         said = line.said
         if said:
             yield from self._begin(line, said, at)
+        elif meanwhile := line.said_meanwhile:
+            yield from self._told(at, UserSaid(content=_as_sent(meanwhile)))
         elif line.type == "assistant":
             yield from self._answered(line, at)
         elif line.type == "user" and line.message is not None:

@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from host.agents.claude.descent import in_order
 from host.agents.claude.store import open_transcript
 from host.agents.claude.telling import Narrator, OpenTurn, Story
 from host.agents.terminal import TranscriptPart
@@ -59,7 +60,7 @@ def _read_part(
     lines, offset = _lines(descriptor, position.offset)
     narrator = Narrator(root, position.story)
     if offset > position.offset:
-        events = [told for line in lines for told in narrator.tell(line)]
+        events = [told for line in in_order(lines) for told in narrator.tell(line)]
     else:
         turn = position.story.turn
         events = list(narrator.end()) if turn is not None and has_ended(turn) else []

@@ -25,6 +25,15 @@ class StoredMessage(msgspec.Struct):
     model: str | None = None
 
 
+class Attachment(msgspec.Struct, rename="camel"):
+    """What the model is given besides; ``prompt`` is a person's, who said it while the model worked."""
+
+    type: str | None = None
+    prompt: Any = None
+    command_mode: str | None = None
+    origin: Origin | None = None
+
+
 class TranscriptLine(msgspec.Struct, rename="camel"):
     """One of any type; members that its type does not have are None or empty."""
 
@@ -41,6 +50,7 @@ class TranscriptLine(msgspec.Struct, rename="camel"):
     prompt_source: str | None = None
     origin: Origin | None = None
     message: StoredMessage | None = None
+    attachment: Attachment | None = None
     tool_use_result: msgspec.Raw = msgspec.Raw(b"null")
     error: str | None = None
     duration_ms: float | None = None
@@ -63,13 +73,27 @@ class TranscriptLine(msgspec.Struct, rename="camel"):
         """What a person said: text, or the API's blocks. None if nobody said this line."""
         if self.type != "user" or self.message is None or self.is_meta or self.is_sidechain or self.is_compact_summary:
             return None
-        if self.origin is not None and self.origin.kind not in (None, "human"):
+        if not _is_human(self.origin):
             return None
         content = user_content(self.message)
         text = text_of(content)
         if text is None or (self.prompt_source is None and text.startswith(_NOT_SAID)):
             return typed_command(text)
         return content
+
+    @property
+    def said_meanwhile(self) -> str | list[Any] | None:
+        """What a person said while the model worked, and it heard between two tools; as in ``said``."""
+        added = self.attachment
+        if self.type != "attachment" or added is None or self.is_meta or self.is_sidechain:
+            return None
+        if added.type != "queued_command" or added.command_mode != "prompt" or not _is_human(added.origin):
+            return None
+        return added.prompt if _is_content(added.prompt) else None
+
+
+def _is_human(origin: Origin | None) -> bool:
+    return origin is None or origin.kind in (None, "human")
 
 
 def parse_line(raw: bytes) -> TranscriptLine | None:
@@ -86,8 +110,12 @@ def user_content(message: StoredMessage) -> str | list[Any] | None:
         content = msgspec.json.decode(message.content)
     except _FAULTS:
         return None
+    return content if _is_content(content) else None
+
+
+def _is_content(content: Any) -> bool:
     is_blocks = isinstance(content, list) and all(isinstance(block, dict) for block in content)
-    return content if isinstance(content, str) or is_blocks else None
+    return isinstance(content, str) or is_blocks
 
 
 def text_of(content: str | list[Any] | None) -> str | None:

@@ -14,7 +14,8 @@ from host.agents.claude.transcript import MAX_UNREAD_BYTES, QUIET_S, read_part
 from host.agents.terminal import Told
 from tests.agents.claude.transcripts import Writer, call, text
 
-RECORDED: Final = Path(__file__).parents[2] / "data" / "claude" / "transcripts" / "terminal.jsonl"
+TRANSCRIPTS: Final = Path(__file__).parents[2] / "data" / "claude" / "transcripts"
+RECORDED: Final = TRANSCRIPTS / "terminal.jsonl"
 ROOT: Final = Path("/home/ada/project")
 
 
@@ -109,6 +110,49 @@ def test_a_session_of_the_real_cli_in_a_terminal_is_told(writer: Writer, reader:
         "! echo bang",
     ]
     assert len({each.turn_id for each in told}) == 4
+
+
+def test_an_answer_that_was_written_before_its_prompt_is_told_behind_it(writer: Writer, reader: Reader) -> None:
+    writer.path.parent.mkdir(parents=True)
+    shutil.copy(TRANSCRIPTS / "quick_answer.jsonl", writer.path)
+    told = reader.read()
+    assert [kind(each) for each in told] == [*("user", "text", "done"), *("user", "text", "done")]
+    assert [payload(each).get("content", payload(each).get("text")) for each in told if kind(each) != "done"] == [
+        *("p00", "fine p00"),
+        *("p01", "fine p01"),
+    ]
+    assert len({each.turn_id for each in told}) == 2
+    assert payload(told[2]) == {"type": "done", "reason": "completed", "durationMs": 90}
+
+
+def test_what_was_said_while_the_agent_worked_is_told_where_it_heard_it(writer: Writer, reader: Reader) -> None:
+    writer.path.parent.mkdir(parents=True)
+    shutil.copy(TRANSCRIPTS / "said_meanwhile.jsonl", writer.path)
+    told = reader.read()
+    assert [kind(each) for each in told] == ["user", "tool_use", "tool_result", "user", "text", "done"]
+    assert payload(told[3])["content"] == "p13"
+    assert len({each.turn_id for each in told}) == 1
+
+
+@pytest.mark.parametrize(
+    "attachment",
+    [
+        {"type": "queued_command", "prompt": "<task-notification>", "commandMode": "task-notification"},
+        {"type": "queued_command", "prompt": "A task ended", "commandMode": "prompt", "origin": {"kind": "task"}},
+        {"type": "queued_command", "prompt": 5, "commandMode": "prompt"},
+        {"type": "queued_command", "prompt": [5], "commandMode": "prompt"},
+        {"type": "queued_command", "prompt": "", "commandMode": "prompt"},
+        {"type": "skill_listing", "prompt": "Nobody", "commandMode": "prompt"},
+        {"type": ["queued_command"]},
+    ],
+)
+def test_what_nobody_said_is_not_told_as_if_somebody_had(
+    writer: Writer, reader: Reader, attachment: dict[str, Any]
+) -> None:
+    writer.prompt("One")
+    writer.write("attachment", attachment=attachment)
+    writer.answer(text("First."))
+    assert reader.kinds() == ["user", "text", "done"]
 
 
 def test_what_is_read_in_pieces_is_the_same_as_what_is_read_at_once(writer: Writer, reader: Reader) -> None:
