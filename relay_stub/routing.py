@@ -31,6 +31,8 @@ SESSION_REVOKED: Final = "relay.session_revoked"
 
 # What a daemon tells all of its user's clients, joined or not.
 _EVENTS_FOR_ALL_CLIENTS: Final = frozenset({"attention"})
+# What it tells nobody but who asked, though they name the project like any event.
+_EVENTS_FOR_ASKERS: Final = frozenset({"git_progress"})
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,7 @@ def from_daemon(
     stamped = replace(envelope, machine_key=machine_key, from_=None)
     for asker in dict.fromkeys(askers_of(stamped)):
         yield Delivery(subjects.client(user_id, asker), stamped)
-    if _is_answer(stamped):
+    if _is_answer(stamped) or stamped.type in _EVENTS_FOR_ASKERS:
         return
     if stamped.type in _EVENTS_FOR_ALL_CLIENTS:
         yield Delivery(subjects.clients_of(user_id), stamped)

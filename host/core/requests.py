@@ -13,8 +13,8 @@ class Emit(Protocol):
     def __call__(self, event: Event, *, after_answer: bool = False) -> None:
         """Send an event to whoever asked and whoever joined the project, or drop it: it never waits.
 
-        One that is ``for_askers_only`` goes to whoever asked. With ``after_answer`` it goes out behind the answer,
-        and to the others only.
+        Events of some types go to whoever asked alone: the relay knows. With ``after_answer`` it goes out behind the
+        answer, and to the others only.
         """
 
 

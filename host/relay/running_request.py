@@ -41,8 +41,6 @@ class RunningRequest:
         """See host.core.requests.Emit."""
         if after_answer:
             self._after_answer.append(event)
-        elif event.for_askers_only:
-            self._outbox.offer(self._to_askers(_enveloped(event)))
         else:
             self._outbox.offer(self._to_all(_enveloped(event)))
 
@@ -62,12 +60,8 @@ class RunningRequest:
             self._outbox.offer(self._to_all(replace(_enveloped(event), request_id=self._request_id)))
 
     def _to_all(self, envelope: Envelope) -> bytes:
-        return self._to_askers(replace(envelope, session_id=self._session_id))
-
-    def _to_askers(self, envelope: Envelope) -> bytes:
-        """Without a project the relay passes an event to nobody but the askers."""
         reply_to = self._askers[0] if len(self._askers) == 1 else self._askers
-        return encode_envelope(replace(envelope, reply_to=reply_to))
+        return encode_envelope(replace(envelope, session_id=self._session_id, reply_to=reply_to))
 
 
 def is_event(answer: Envelope) -> bool:

@@ -184,6 +184,7 @@ async def test_only_the_asker_hears_how_far_a_push_is(world: World, phone: GitPh
         await asyncio.gather(phone.ask("git_status"), other.ask("git_status"))
         progress = phone.heard("git_progress")
         assert progress
+        assert {event["sessionId"] for event in progress} == {world.project_id}
         assert {event["payload"]["requestId"] for event in progress} == {"push-1"}
         assert "Writing objects" in "\n".join(event["payload"]["text"] for event in progress)
         assert other.heard("git_progress") == []

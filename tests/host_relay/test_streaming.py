@@ -17,12 +17,6 @@ class Told(Event):
     number: int
 
 
-class ToldToAskers(Event):
-    wire_type: ClassVar[str] = "told_to_askers"
-    for_askers_only: ClassVar[bool] = True
-    number: int
-
-
 END = Envelope("command_exit", payload=msgspec.Raw(b'{"seq":9}'))
 
 
@@ -60,12 +54,6 @@ async def test_an_event_for_several_askers_is_one_frame(outbox: Outbox) -> None:
     running(outbox, "c1", "c2", "c1").emit(Told(number=1))
     (event,) = await sent(outbox)
     assert event["replyTo"] == ["c1", "c2"]
-
-
-async def test_an_event_for_the_askers_only_names_no_project_so_that_nobody_else_gets_it(outbox: Outbox) -> None:
-    running(outbox, "c1", "c2").emit(ToldToAskers(number=1))
-    (event,) = await sent(outbox)
-    assert event == {"type": "told_to_askers", "replyTo": ["c1", "c2"], "payload": {"number": 1}}
 
 
 async def test_an_end_that_is_an_event_is_one_frame_too(outbox: Outbox) -> None:

@@ -225,6 +225,12 @@ def test_a_streamed_event_goes_to_the_asker_and_to_those_who_joined() -> None:
     ]
 
 
+def test_how_far_git_is_reaches_the_asker_alone_with_its_project() -> None:
+    (delivery,) = from_laptop(Envelope("git_progress", session_id="on-laptop", reply_to="c1"))
+    assert delivery.subject == subjects.client("alice", "c1")
+    assert delivery.envelope.session_id == "on-laptop"
+
+
 def test_the_end_of_a_command_reaches_others_as_an_event_without_the_askers_request_id() -> None:
     ended = Envelope("command_exit", request_id="r1", session_id="on-laptop", reply_to="c1")
     to_asker, to_project = from_laptop(ended)

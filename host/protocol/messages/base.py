@@ -32,13 +32,9 @@ class Response(msgspec.Struct, rename="camel", kw_only=True):
 
 
 class Event(msgspec.Struct, rename="camel", kw_only=True):
-    """A payload that tells without being asked.
-
-    What a request streams goes to the clients that joined its project, too, unless it is ``for_askers_only``.
-    """
+    """A payload that tells without being asked."""
 
     wire_type: ClassVar[str]
-    for_askers_only: ClassVar[bool] = False
 
 
 RequestT = TypeVar("RequestT", bound=Request)

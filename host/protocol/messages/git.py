@@ -183,10 +183,9 @@ class GitSynced(Response):
 
 
 class GitProgress(Event):
-    """The last lines of what git says while it talks to a remote. ``request_id`` is the request's."""
+    """The last lines of what git says while it talks to a remote, for the asker. ``request_id`` is the request's."""
 
     wire_type: ClassVar[str] = "git_progress"
-    for_askers_only: ClassVar[bool] = True
     request_id: str
     text: str
 
