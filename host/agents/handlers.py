@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from host.agents.port import Agent
+from host.agents.port import Agent, agent_of
 from host.agents.prompts import Prompts
 from host.agents.sessions import Sessions
 from host.agents.turns import Projects
@@ -39,7 +39,7 @@ class AgentHandlers:
 
     async def capabilities(self, request: AgentCapabilities, context: RequestContext) -> AgentCapabilitiesResponse:
         root = await self.projects.root_of(context.project_id)
-        return await self.agents[request.agent].capabilities(root)
+        return await agent_of(self.agents, request.agent).capabilities(root)
 
     async def attention(self, _: AttentionList, context: RequestContext) -> AttentionListResponse:
         return await self.prompts.waiting()

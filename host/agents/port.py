@@ -6,6 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from host.protocol.errors import Unsupported
 from host.protocol.messages.agents import AgentCapabilitiesResponse, AgentEvent, AgentOptions, Content, Decision
 
 
@@ -92,3 +93,10 @@ class Agent(Protocol):
         ``suggestions`` are those of the ``PromptAsked``. Without any, "always allow" allows this once.
         """
         ...
+
+
+def agent_of(agents: Mapping[str, Agent], name: str) -> Agent:
+    """Raises Unsupported for one that there is not."""
+    if name not in agents:
+        raise Unsupported(f"This daemon does not drive such an agent. It offers: {', '.join(agents)}.")
+    return agents[name]

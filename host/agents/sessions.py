@@ -13,7 +13,7 @@ from host.agents.content import Message, message_of
 from host.agents.journal import Journal
 from host.agents.listing import page_of
 from host.agents.options import changes_of, real_directories
-from host.agents.port import Agent
+from host.agents.port import Agent, agent_of
 from host.agents.record import CANCELLED, accept, finish
 from host.agents.terminal import TerminalSession, TerminalSessions
 from host.agents.turns import Projects, Turns, refuse_busy
@@ -185,7 +185,7 @@ class Sessions:
     ) -> tuple[Message, WaitingTurn]:
         """What the request asks for. Raises a ProtocolError, of several the first in the contract's precedence."""
         options = request.options or AgentOptions()
-        self.agents[agent].require_supported(options)
+        agent_of(self.agents, agent).require_supported(options)
         message = await asyncio.to_thread(message_of, request.content)
         if options.add_dirs:
             roots = [project.path for project in self.projects.all()]

@@ -60,6 +60,13 @@ async def test_what_is_no_message_is_refused(rig: AgentRig, content: object) -> 
     assert await listed(rig) == []
 
 
+async def test_an_agent_that_there_is_not_is_not_offered(rig: AgentRig) -> None:
+    for wire_type, payload in (("agent_session_new", {"content": "  "}), ("agent_capabilities", {})):
+        error = await rig.refusal(wire_type, agent="codex", **payload)
+        assert (error["code"], "claude" in error["message"]) == ("UNSUPPORTED", True)
+    assert await listed(rig) == []
+
+
 async def test_ten_megabytes_reach_the_agent_and_the_log_has_a_part_of_them(rig: AgentRig) -> None:
     text = "say " + "x" * (10 * 1024 * 1024 - 100)
     session, turn = await rig.begin(text)
@@ -248,7 +255,6 @@ async def test_what_the_agent_offers_is_the_agents_answer(rig: AgentRig) -> None
     assert (await rig.ask("agent_capabilities"))["permissionModes"] == ["default", "plan"]
     rig.agent.is_unavailable = True
     assert (await rig.refusal("agent_capabilities"))["code"] == "AGENT_UNAVAILABLE"
-    assert (await rig.refusal("agent_capabilities", agent="other"))["code"] == "INVALID_REQUEST"
 
 
 async def test_a_removed_project_leaves_no_session_and_nothing_that_runs(rig: AgentRig, tmp_path: Path) -> None:

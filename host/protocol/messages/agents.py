@@ -9,7 +9,6 @@ from pydantic import Field, StringConstraints
 from host.protocol.limits import MAX_PAGE_ITEMS
 from host.protocol.messages.base import Event, Request, Response, WireModel
 
-AgentName = Literal["claude"]
 PermissionMode = Literal["default", "acceptEdits", "plan", "dontAsk", "auto", "bypassPermissions"]
 SessionState = Literal["idle", "running", "waiting", "queued"]
 SessionSource = Literal["pocketcoder", "terminal"]
@@ -24,6 +23,8 @@ AgentSessionId = Annotated[
     str, StringConstraints(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$")
 ]
 ShortText = Annotated[str, Field(max_length=1000)]
+# One that there is not is ``UNSUPPORTED``: a newer client may know more agents.
+AgentName = Annotated[str, Field(min_length=1, max_length=100)]
 
 
 class TextBlock(WireModel):
