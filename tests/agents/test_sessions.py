@@ -51,7 +51,7 @@ async def test_blocks_reach_the_agent_and_the_log_as_they_were_sent(rig: AgentRi
         [{"type": "image", "mediaType": "image/jpeg", "data": PNG}],
         [{"type": "image", "mediaType": "image/tiff", "data": PNG}],
         [{"type": "text", "text": "x"}] * 1001,
-        "x" * (10 * 1024 * 1024),
+        "x" * (10 * 1024 * 1024 + 1),
         7,
     ],
 )
@@ -68,7 +68,8 @@ async def test_an_agent_that_there_is_not_is_not_offered(rig: AgentRig) -> None:
 
 
 async def test_ten_megabytes_reach_the_agent_and_the_log_has_a_part_of_them(rig: AgentRig) -> None:
-    text = "say " + "x" * (10 * 1024 * 1024 - 100)
+    # Its JSON is larger: each line end is two characters there.
+    text = ("say " + "x\n" * (5 * 1024 * 1024))[: 10 * 1024 * 1024]
     session, turn = await rig.begin(text)
     await rig.done(turn)
 
