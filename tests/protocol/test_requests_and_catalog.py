@@ -15,13 +15,13 @@ from host.protocol.catalog import (
     request_timeout_s,
 )
 from host.protocol.errors import ErrorCode, InvalidRequest, ProtocolError, unforeseen
-from host.protocol.messages.agents import AgentMessage
+from host.protocol.messages.agents import AgentSessionNew
 from host.protocol.messages.base import Request, encode_payload, parse_request
 from host.protocol.messages.commands import CommandExec
 from host.protocol.messages.files import FsList, FsMove, FsRead, FsWrite, FsWriteResponse
+from host.protocol.messages.git import GitDiff, GitStage
 from host.protocol.messages.system import DaemonRegister
 
-SESSION = "6d3e65b9-5c80-4279-8294-bebabe707fb9"
 CONTRACTS_CODES = {
     *("UNKNOWN_ERROR", "INVALID_REQUEST", "UNAUTHORIZED", "PROJECT_NOT_FOUND", "FILE_NOT_FOUND", "FILE_TOO_LARGE"),
     *("OUTSIDE_PROJECT_ROOT", "GIT_NOT_INITIALIZED", "COMMAND_TIMEOUT", "DAEMON_BUSY", "CONFLICT", "GIT_FAILED"),
@@ -65,16 +65,14 @@ def test_every_wrong_field_is_listed_by_its_name_on_the_wire() -> None:
         (FsList, [], ["payload"]),
         (FsList, None, ["payload"]),
         (FsList, "x", ["payload"]),
-        (CommandExec, {"command": "x", "env": {"A=": "x", "B": 5}}, ["env.A=", "env.B"]),
-        (AgentMessage, {"agentSessionId": SESSION, "content": 5}, ["content", "content"]),
-        (AgentMessage, {"agentSessionId": SESSION, "content": [{"type": "x"}]}, ["content", "content.0"]),
-        (
-            AgentMessage,
-            {"agentSessionId": SESSION, "content": [{"type": "text", "text": ""}, {"type": "image"}, {"type": "text"}]},
-            ["content", "content.1.mediaType", "content.1.data", "content.2.text"],
-        ),
-        (AgentMessage, {"agentSessionId": SESSION}, ["content"]),
-        (AgentMessage, {"agentSessionId": SESSION, "content": "x", "options": {"addDirs": [5]}}, ["options.addDirs.0"]),
+        (AgentSessionNew, {"content": 5}, ["content", "content"]),
+        (AgentSessionNew, {"content": [{"type": "text"}]}, ["content.0.text", "content"]),
+        (AgentSessionNew, {"content": [{"type": "text", "text": 5}]}, ["content.0.text", "content"]),
+        (AgentSessionNew, {"content": [{"type": "video"}]}, ["content.0", "content"]),
+        (AgentSessionNew, {"content": "x", "options": {"allowedTools": [5]}}, ["options.allowedTools.0"]),
+        (CommandExec, {"command": "ls", "env": {"A=B": "1"}}, ["env.A=B"]),
+        (GitDiff, {"from": 5}, ["from"]),
+        (GitStage, {"paths": ["a", 5]}, ["paths.1"]),
     ],
 )
 def test_wrong_payloads(model: type[Request], payload: object, fields: list[str]) -> None:

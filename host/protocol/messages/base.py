@@ -5,12 +5,12 @@ field. What answers or tells is a ``Response`` or an ``Event``: a msgspec struct
 cheaper to make and to encode, which matters for listings of 10,000 entries.
 """
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, TypeVar
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
-from pydantic_core import ErrorDetails, from_json
 
 from host.protocol.errors import InvalidRequest
 
@@ -46,26 +46,36 @@ def parse_request(model: type[RequestT], payload: bytes) -> RequestT:
         # A msgspec.Raw only looks like bytes. On the wire nobody knows the names that Python code has for members.
         return model.model_validate_json(bytes(payload), by_alias=True, by_name=False)
     except ValidationError as exc:
-        faults = exc.errors(include_url=False, include_context=False, include_input=False)
-        # What is no JSON at all has a fault without a place, and no content to look in.
-        content = from_json(bytes(payload)) if faults[0]["loc"] else None
-        errors = [{"field": _field(fault, content), "reason": fault["msg"]} for fault in faults]
+        sent = _read(payload)
+        errors = [
+            {"field": _field(fault["loc"], sent) or "payload", "reason": fault["msg"]}
+            for fault in exc.errors(include_url=False, include_context=False, include_input=False)
+        ]
+        # Of a member that may be one thing or another, what is wrong within it says more than that it is not the other.
+        errors.sort(key=lambda error: -error["field"].count("."))
         first = errors[0]
         message = f"The request's payload is not valid: {first['field']}: {first['reason']}."
         raise InvalidRequest(message, errors=errors) from exc
 
 
-def _field(fault: ErrorDetails, content: Any) -> str:
-    """The way to the wrong member, without the names of the Python types that it could have been of."""
-    names = []
-    for part in fault["loc"]:
-        is_here = part in content if isinstance(content, dict) else isinstance(content, list) and isinstance(part, int)
-        if is_here:
-            content = content[part]
-            names.append(str(part))
-    if fault["type"] == "missing":
-        names.append(str(fault["loc"][-1]))
-    return ".".join(names) or "payload"
+def _read(payload: bytes) -> Any:
+    """None for what is no JSON."""
+    try:
+        return msgspec.json.decode(payload)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _field(place: Sequence[int | str], value: Any) -> str:
+    """The member's place in the payload ``value``, without the names of our own types where it may be of several."""
+    parts: list[str] = []
+    for index, part in enumerate(place):
+        is_there = part in value if isinstance(value, dict) else isinstance(value, list) and isinstance(part, int)
+        is_missing = isinstance(value, dict) and index == len(place) - 1
+        if is_there or is_missing:
+            parts.append(str(part))
+            value = value[part] if is_there else None
+    return ".".join(parts)
 
 
 def encode_payload(message: Request | Response | Event) -> msgspec.Raw:
