@@ -42,18 +42,20 @@ class Commands:
 
     async def run(self, request: CommandExec, root: Path, context: RequestContext) -> CommandExit:
         """Run to the end. Raises DaemonBusy and ProjectRootGone before any effect."""
-        project_id, request_id = context.project_id, context.request_id
+        project_id, request_id = key = context.project_id, context.request_id
         if self._counts[project_id] >= self.max_at_once:
             raise DaemonBusy(f"{self.max_at_once} commands run in this project already. Wait for one, or cancel it.")
         self._counts[project_id] += 1
-        # From here on it can be cancelled.
-        run = self._active[project_id, request_id] = Run(request_id, self.runs, context.emit, request.timeout_ms / 1000)
+        run = Run(request_id, self.runs, context.emit, request.timeout_ms / 1000)
+        # From here on it can be cancelled. One of that id which runs already, another user's, keeps its place.
+        self._active.setdefault(key, run)
         try:
             usual = (await asyncio.shield(self.environment)).variables
             await self.runs.start(context.user_id, project_id, request_id, request.command)
             return await run.go(lambda: self._start_process(request, usual, root, request_id))
         finally:
-            self._active.pop((project_id, request_id), None)
+            if self._active.get(key) is run:
+                del self._active[key]
             self._counts[project_id] -= 1
 
     async def cancel(self, project_id: str, request_id: str) -> None:

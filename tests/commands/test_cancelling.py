@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +14,7 @@ from host.db.command_runs import CommandRuns
 from host.db.database import Database
 from host.processes.login_shell import UserEnvironment
 from host.processes.runner import ProcessRunner
-from host.protocol.errors import SessionNotFound
+from host.protocol.errors import InvalidRequest, SessionNotFound
 from host.protocol.messages.base import Event
 from host.protocol.messages.commands import CommandExec
 from tests.support.processes import environment, no_process_left
@@ -78,6 +78,18 @@ async def test_a_command_that_is_cancelled_while_it_is_begun_is_ended(rig: Rig) 
     running = asyncio.create_task(rig.commands.run(CommandExec(command="sleep 60"), rig.root, rig.context))
     while not (await rig.commands.list(PROJECT, limit=5, before=None)).runs:
         pass
+    await rig.commands.cancel(PROJECT, RUN)
+    async with asyncio.timeout(10):
+        assert (await running).reason == "cancelled"
+
+
+async def test_another_users_command_of_the_same_id_is_refused_and_the_first_can_still_be_cancelled(rig: Rig) -> None:
+    rig.know()
+    running = asyncio.create_task(rig.commands.run(CommandExec(command="sleep 60"), rig.root, rig.context))
+    while not (await rig.commands.list(PROJECT, limit=5, before=None)).runs:
+        pass
+    with pytest.raises(InvalidRequest):
+        await rig.commands.run(CommandExec(command="true"), rig.root, replace(rig.context, user_id="user-2"))
     await rig.commands.cancel(PROJECT, RUN)
     async with asyncio.timeout(10):
         assert (await running).reason == "cancelled"
