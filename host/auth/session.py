@@ -126,12 +126,15 @@ class Session:
     async def access_token(self, calls: RelayCalls) -> str:
         """A token that is good for a while, renewed over ``calls`` if need be, and stored before it is used.
 
-        Raises SignedOut, and what ``calls`` raises when the relay refuses or is gone.
+        Raises SignedOut, OSError where nothing can be stored, and what ``calls`` raises when the relay refuses or is
+        gone.
         """
         async with self._renewing:
             if self.renew_in_s() > 0:
                 return self.current().access_token
             old = self.current()
+            # A renewed token that can't be stored is lost, and the old one ends the sign-in when it is shown again.
+            await asyncio.to_thread(self._store.rehearse)
             self._shown_refresh_token = old.refresh_token
             answer = await calls.call(TokenRefresh(refresh_token=old.refresh_token), Tokens)
             renewed = stored(answer, old.relay_url, now_s=self._now_s())

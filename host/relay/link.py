@@ -18,6 +18,7 @@ from host.auth.keyring_vault import VaultUnusable
 from host.auth.session import Session, SignedOut
 from host.core.backoff import backoff_delays_s
 from host.core.clock import asleep_s, rfc3339
+from host.core.errors import system_refusal
 from host.core.tasks import run_together
 from host.protocol.close_codes import CloseCode
 from host.protocol.envelope import Envelope, InvalidEnvelope, NotAMessage, decode_envelope
@@ -151,10 +152,10 @@ class Link:
             await self._wait_for_somebody(str(exc), lambda: False)
         except (ConnectionLost, CallRefused, VaultUnusable) as exc:
             await self._wait_for_next_try(str(exc))
-        except Exception:
+        except Exception as exc:
             # A full disk, an auth.json that can't be read: it must not end the daemon.
             logger.exception("The link failed")
-            await self._wait_for_next_try("This machine could not work on the link. The daemon's log says why.")
+            await self._wait_for_next_try(_what_failed(exc))
 
     async def _connect(self) -> None:
         try:
@@ -270,6 +271,13 @@ class Link:
 
     def _advance(self, signal: Signal) -> None:
         self._status.state = advance(self._status.state, signal)
+
+
+def _what_failed(fault: Exception) -> str:
+    """The system's own word, because on a full disk no log has it; but no path, and nothing foreign."""
+    if isinstance(fault, OSError) and fault.strerror:
+        return system_refusal(OSError(fault.errno, fault.strerror))
+    return "This machine could not work on the link. The daemon's log says why."
 
 
 async def _woken(event: asyncio.Event, timeout_s: float) -> bool:

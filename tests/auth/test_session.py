@@ -1,5 +1,6 @@
 import asyncio
 import re
+import resource
 import threading
 import time
 from pathlib import Path
@@ -30,6 +31,7 @@ class Relay:
     def __init__(self, life_s: int = 900) -> None:
         self.life_s = life_s
         self.shown: list[str] = []
+        self.is_asked = asyncio.Event()
         self.go_on = asyncio.Event()
         self.go_on.set()
         self.fault: Exception | None = None
@@ -37,6 +39,7 @@ class Relay:
     async def call(self, request: Request, response: type[ResponseT]) -> ResponseT:
         assert isinstance(request, TokenRefresh)
         self.shown.append(request.refresh_token)
+        self.is_asked.set()
         await self.go_on.wait()
         if self.fault is not None:
             raise self.fault
@@ -107,7 +110,7 @@ async def test_however_many_ask_at_once_the_token_is_renewed_once(session: Sessi
     relay.go_on.clear()
     clock.now_s += 1000
     asking = [asyncio.create_task(session.access_token(relay)) for _ in range(20)]
-    await asyncio.sleep(0)
+    await asyncio.wait_for(relay.is_asked.wait(), 10)
     relay.go_on.set()
 
     assert await asyncio.gather(*asking) == ["access-2"] * 20
@@ -120,7 +123,7 @@ async def test_who_gives_up_waiting_keeps_nobody_from_renewing(session: Session,
     clock.now_s += 1000
     impatient = asyncio.create_task(session.access_token(relay))
     patient = asyncio.create_task(session.access_token(relay))
-    await asyncio.sleep(0)
+    await asyncio.wait_for(relay.is_asked.wait(), 10)
     impatient.cancel()
     relay.go_on.set()
 
@@ -148,7 +151,7 @@ async def test_a_sign_in_during_a_renewal_wins(session: Session, store: TokenSto
     relay.go_on.clear()
     clock.now_s += 1000
     renewing = asyncio.create_task(session.access_token(relay))
-    await asyncio.sleep(0)
+    await asyncio.wait_for(relay.is_asked.wait(), 10)
     newer = stored(tokens_for(access="access-new", refresh="refresh-new"), RELAY, now_s=clock())
     store.sign_in(newer)
     relay.go_on.set()
@@ -287,6 +290,27 @@ async def test_a_renewal_that_is_cancelled_while_it_is_stored_is_stored_before_a
     assert await next_one == "access-2"
     assert relay.shown == ["refresh-1"]
     assert cancelled.cancelled()
+
+
+async def test_on_a_full_disk_no_token_is_used_up_that_could_not_be_replaced(
+    session: Session, clock: Clock, tmp_path: Path
+) -> None:
+    """The relay takes the old token once more, and then ends the sign-in."""
+    relay = Relay()
+    clock.now_s += 1000
+    allowed = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, allowed[1]))
+    try:
+        for _ in range(3):
+            with pytest.raises(OSError, match="too large"):
+                await session.access_token(relay)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, allowed)
+    assert relay.shown == []
+
+    assert await session.access_token(relay) == "access-2"
+    assert relay.shown == ["refresh-1"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["auth.json", "auth.lock"]
 
 
 def test_the_stamp_tells_of_a_sign_in(session: Session, store: TokenStore, clock: Clock) -> None:
