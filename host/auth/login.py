@@ -4,6 +4,8 @@ import asyncio
 import base64
 import hashlib
 import hmac
+import os
+import platform
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,6 +14,7 @@ from typing import Final
 from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
 
 from host.core.errors import ForPeople
+from host.core.peer import is_another_user
 from host.protocol.messages.auth import HOST_CLIENT_ID, AuthExchange
 
 LOGIN_TIMEOUT_S: Final = 300.0
@@ -20,6 +23,10 @@ _REQUEST_TIMEOUT_S: Final = 10.0
 _MAX_REQUEST_BYTES: Final = 16 * 1024
 
 _DONE_PAGE: Final = "Signed in. You can close this page and go back to the terminal."
+_FOREIGN: Final = (
+    "Another user of this machine came back in place of your browser, so nobody was signed in. "
+    "If that was you, run: pocketcoder login --device"
+)
 _FAILED_PAGE: Final = "Signing in did not work. Look at the terminal, which says why."
 
 
@@ -80,7 +87,11 @@ def _authorize_url(relay_url: str, redirect_uri: str, state: str, verifier: str)
 
 
 class _CallbackListener:
-    """Takes one good callback; everything else gets a 404 and changes nothing."""
+    """Takes one good callback; everything else gets a 404 and changes nothing.
+
+    Another user of the machine may know the state: the browser has it in its arguments, with the challenge. Taking
+    a code from them would sign this machine in as them.
+    """
 
     def __init__(self, state: str, callback: "asyncio.Future[str]") -> None:
         self._state = state
@@ -90,7 +101,8 @@ class _CallbackListener:
         try:
             async with asyncio.timeout(_REQUEST_TIMEOUT_S):
                 head = await reader.readuntil(b"\r\n\r\n")
-                status, text = self._answer(head.split(b"\r\n", 1)[0].decode("ascii", "replace"))
+                is_foreign = await asyncio.to_thread(_is_another_users, writer)
+                status, text = self._answer(head.split(b"\r\n", 1)[0].decode("ascii", "replace"), is_foreign)
                 writer.write(_page(status, text))
                 await writer.drain()
         except (TimeoutError, ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
@@ -98,19 +110,29 @@ class _CallbackListener:
         finally:
             writer.close()
 
-    def _answer(self, request_line: str) -> tuple[str, str]:
+    def _answer(self, request_line: str, is_foreign: bool) -> tuple[str, str]:
         method, _, rest = request_line.partition(" ")
         path, _, parameters = rest.partition(" ")[0].partition("?")
         query = {name: values[0] for name, values in parse_qs(parameters).items()}
         state_matches = hmac.compare_digest(query.get("state", "").encode(), self._state.encode())
         if method != "GET" or path != _CALLBACK_PATH or not state_matches or self._callback.done():
             return "404 Not Found", _FAILED_PAGE
+        if is_foreign:
+            self._callback.set_exception(LoginFailed(_FOREIGN))
+            return "403 Forbidden", _FAILED_PAGE
         if code := query.get("code"):
             self._callback.set_result(code)
             return "200 OK", _DONE_PAGE
         # What the query says of the reason is foreign text and is not repeated.
         self._callback.set_exception(LoginFailed("The relay did not let you in. Run pocketcoder login again."))
         return "400 Bad Request", _FAILED_PAGE
+
+
+def _is_another_users(writer: asyncio.StreamWriter) -> bool:
+    # In WSL the browser is one of Windows, and no process here.
+    if not hasattr(os, "geteuid") or "microsoft" in platform.release().lower():
+        return False
+    return is_another_user(writer.get_extra_info("peername"), writer.get_extra_info("sockname"), os.geteuid())
 
 
 def _page(status: str, text: str) -> bytes:

@@ -15,7 +15,6 @@ from aiohttp import web
 
 from host.control_plane.challenge import CHALLENGE_HEADER, PROOF_HEADER, is_challenge, proof
 from host.control_plane.guard import has_token, is_direct
-from host.control_plane.peer import is_same_user
 from host.control_plane.replies import (
     FORBIDDEN,
     MALFORMED,
@@ -30,6 +29,7 @@ from host.control_plane.routes import DaemonControl, Routes
 from host.core.errors import ForPeople
 from host.core.home import write_private
 from host.core.logging import redact
+from host.core.peer import is_same_user
 from host.protocol.limits import KIB
 
 HOST: Final = "127.0.0.1"

@@ -3,7 +3,9 @@
 import asyncio
 import base64
 import hashlib
+import os
 import re
+import sys
 from collections.abc import AsyncIterator
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -171,6 +173,35 @@ async def test_a_callback_counts_once(attempt: LoginAttempt, browser: Browser) -
     assert (await browser.come_back(code="code-1")).startswith("HTTP/1.1 404 ")
 
     assert (await attempt.exchange(timeout_s=5)).code == "code-1"
+
+
+_COME_BACK_AS_NOBODY = """
+import os, socket, sys
+os.setuid(65534)
+with socket.socket() as browser:
+    browser.connect(("127.0.0.1", int(sys.argv[1])))
+    browser.sendall(sys.stdin.buffer.read())
+    sys.stdout.buffer.write(browser.recv(1000))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or sys.platform != "linux", reason="only root can be another user, on Linux")
+async def test_another_user_who_knows_the_state_signs_nobody_in(attempt: LoginAttempt, browser: Browser) -> None:
+    """Anybody on the machine reads the state in the browser's arguments, and can have a code for its challenge."""
+    request = f"GET /callback?state={browser.state}&code=of-another HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    other = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        _COME_BACK_AS_NOBODY,
+        str(browser.port),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    page, _ = await asyncio.wait_for(other.communicate(request.encode()), 10)
+
+    assert page.startswith(b"HTTP/1.1 403 ")
+    with pytest.raises(LoginFailed, match=r"Another user .* pocketcoder login --device"):
+        await attempt.exchange(timeout_s=5)
 
 
 async def test_a_refusal_by_the_relay_ends_the_attempt_at_once(attempt: LoginAttempt, browser: Browser) -> None:

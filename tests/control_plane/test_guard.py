@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from host.control_plane.guard import Headers, has_token, is_direct
-from host.control_plane.peer import is_same_user
+from host.core.peer import is_another_user, is_same_user
 
 PORT = 17333
 PEER = ("127.0.0.1", 0xC350)
@@ -99,3 +99,14 @@ def test_a_closed_a_reversed_and_a_foreign_socket_prove_nobody(tmp_path: Path, l
 
 def test_without_the_kernels_tables_nobody_is_the_same_user(tmp_path: Path) -> None:
     assert not is_same_user(PEER, SERVER, 0, [tmp_path / "absent"])
+
+
+@pytest.mark.parametrize(("line", "is_another"), [
+    (entry(uid=1000), False), (entry(uid=0), False), (entry(uid=7), True), (entry(uid=0, inode=0), True), ("", True),
+])  # fmt: skip
+def test_another_user_is_who_is_neither_this_one_nor_root_nor_told(tmp_path: Path, line: str, is_another: bool) -> None:
+    assert is_another_user(PEER, SERVER, 1000, table(tmp_path, line)) is is_another
+
+
+def test_without_the_kernels_tables_nobody_is_taken_for_another_user(tmp_path: Path) -> None:
+    assert not is_another_user(PEER, SERVER, 1000, [tmp_path / "absent"])

@@ -1,13 +1,15 @@
 """Whose socket is at the other end of a loopback connection; Linux tells, others don't."""
 
+import os
 import socket
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
 _TABLES: Final = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 _ESTABLISHED: Final = "01"
+_LOOKS: Final = 3
 # How a socket of the IPv6 family shows an IPv4 address.
 _MAPPED_PREFIX: Final = "0000000000000000FFFF0000" if sys.byteorder == "little" else "00000000000000000000FFFF"
 
@@ -20,6 +22,17 @@ def is_same_user(peer: Address, server: Address, uid: int, tables: Iterable[Path
     False wherever that can't be told. Reads the kernel's tables: milliseconds, so not on an event loop.
     """
     return any(_owner(table, _hexadecimal(peer), _hexadecimal(server)) == uid for table in tables)
+
+
+def is_another_user(peer: Address, server: Address, uid: int, tables: Sequence[Path] = _TABLES) -> bool:
+    """Whether neither ``uid`` nor root owns the socket at ``peer``; of one that was closed nobody is known to.
+
+    False where there are no such tables. Not on an event loop, as above.
+    """
+    if not any(os.access(table, os.R_OK) for table in tables):
+        return False
+    # The kernel may leave out an entry while others come and go.
+    return not any(is_same_user(peer, server, known, tables) for _ in range(_LOOKS) for known in (uid, 0))
 
 
 def _owner(table: Path, local: str, remote: str) -> int | None:
