@@ -25,7 +25,7 @@ from relay_stub.oauth.routes import add_oauth_routes
 from relay_stub.oauth.sign_in import SignIn
 from relay_stub.oauth.tokens import TokenService
 from relay_stub.oauth.visits import Visits
-from relay_stub.outside_changes import follow_changes
+from relay_stub.outside_changes import OutsideChanges
 from relay_stub.presence.memory import MemoryPresence
 from relay_stub.rate_limits import DEFAULT_RATES, LOCAL_RATES, RateLimits
 from relay_stub.routing import SESSION_REVOKED
@@ -54,7 +54,7 @@ async def run_relay(config: RelayConfig, *, show_passcode: Callable[[str], None]
         provider = identity_provider(config, database, show_passcode=show_passcode)
         Administration(database, by="another identity provider").revoke_all_but(provider.name)
         parts = _Parts(config, database, provider)
-        chores: list[Coroutine[Any, Any, None]] = [follow_changes(database, parts.look_again)]
+        chores: list[Coroutine[Any, Any, None]] = [parts.changes.follow()]
         if tls and config.tls:
             chores.append(follow_files(tls, config.tls))
         with ExitStack() as running:
@@ -100,6 +100,7 @@ class _Parts:
             access_lifetime_s=config.access_lifetime_s,
         )
         devices = DeviceFlow(tokens.issue)
+        self.changes = OutsideChanges(database, self._look_again)
         self._sign_in = SignIn(provider, codes, devices, accounts, audit, limits)
         self._relay = Relay(
             config=config,
@@ -111,6 +112,7 @@ class _Parts:
             devices=devices,
             limits=limits,
             live_sessions=LiveSessions(),
+            changes=self.changes,
         )
 
     def application(self) -> web.Application:
@@ -120,7 +122,7 @@ class _Parts:
         Serving(self._relay, self._visits, self._proxied).add_to(app)
         return app
 
-    def look_again(self) -> None:
+    def _look_again(self) -> None:
         """Another program has changed the database: keys may have been rotated, sessions revoked.
 
         Who was let in and has no session yet would escape a revocation, so they begin again.

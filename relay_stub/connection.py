@@ -35,6 +35,7 @@ from relay_stub.live_sessions import LiveSessions
 from relay_stub.oauth.device import DeviceFlow
 from relay_stub.oauth.identity.port import Visit
 from relay_stub.oauth.tokens import AccessClaims, TokenService
+from relay_stub.outside_changes import OutsideChanges
 from relay_stub.peer_socket import PeerSocket
 from relay_stub.ports import Bus, Presence
 from relay_stub.rate_limits import Deed, RateLimits
@@ -58,6 +59,7 @@ class Relay:
     devices: DeviceFlow
     limits: RateLimits
     live_sessions: LiveSessions
+    changes: OutsideChanges
 
 
 class Role(Protocol):
@@ -164,6 +166,7 @@ class Connection:
         match envelope.type:
             case AuthExchange.wire_type:
                 exchange = self._checked(AuthExchange, envelope, "exchange")
+                self.relay.changes.look()
                 answer: Response = self.relay.tokens.exchange(exchange, address=self.visit.address)
             case TokenRefresh.wire_type:
                 refresh = self._checked(TokenRefresh, envelope, "refresh")
@@ -176,6 +179,7 @@ class Connection:
                 answer = self._authorize_device(self._checked(DeviceAuthorize, envelope, "device_authorize"))
             case DeviceToken.wire_type:
                 poll = self._checked(DeviceToken, envelope, "device_token")
+                self.relay.changes.look()
                 answer = self.relay.devices.poll(poll, address=self.visit.address)
             case _:
                 return False

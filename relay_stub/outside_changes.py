@@ -14,15 +14,26 @@ logger = logging.getLogger(__name__)
 LOOK_INTERVAL_S: Final = 0.25
 
 
-async def follow_changes(database: Database, changed: Callable[[], None]) -> None:
-    """Call ``changed`` soon after another program has changed something, until cancelled."""
-    seen = database.changes_of_others()
-    while True:
-        await asyncio.sleep(LOOK_INTERVAL_S)
-        try:
-            now = database.changes_of_others()
-            if now != seen:
-                changed()
-                seen = now
-        except sqlite3.Error:
-            logger.exception("The database could not be looked at; trying again")
+class OutsideChanges:
+    """``changed`` is called when another program has changed something since the last look."""
+
+    def __init__(self, database: Database, changed: Callable[[], None]) -> None:
+        self._database = database
+        self._changed = changed
+        self._seen = database.changes_of_others()
+
+    def look(self) -> None:
+        """Now: what is done next counts on what has been revoked by this moment."""
+        now = self._database.changes_of_others()
+        if now != self._seen:
+            self._changed()
+            self._seen = now
+
+    async def follow(self) -> None:
+        """Look often, until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_INTERVAL_S)
+            try:
+                self.look()
+            except sqlite3.Error:
+                logger.exception("The database could not be looked at; trying again")

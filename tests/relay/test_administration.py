@@ -15,6 +15,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from host.protocol.messages.auth import HOST_CLIENT_ID, WEB_CLIENT_ID, AuthExchange, TokenRefresh, Tokens
+from relay_stub import outside_changes
 from relay_stub.administration import Administration
 from relay_stub.app import run_relay
 from relay_stub.cli import app
@@ -237,6 +238,27 @@ async def test_a_reset_passcode_closes_the_connections_of_the_old(data_dir: Path
         await phone.hello(tokens.access_token)
         await succeed(data_dir, "passcode", "--reset")
         await assert_closed_as_unauthorized(phone)
+
+
+async def test_a_reset_passcode_lets_nobody_in_any_more_before_the_relay_has_looked_again(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session that begins after the reset would not be among those that it ended."""
+    monkeypatch.setattr(outside_changes, "LOOK_INTERVAL_S", 3600.0)
+    shown: list[str] = []
+    config = RelayConfig(data_dir, port=0, identity="passcode")
+    async with run_relay(config, show_passcode=shown.append) as url, RelayClient.connect(url) as thief:
+        code, verifier, redirect_uri = await answer_with(url, shown[0])
+        waiting = await thief.request("device_authorize", {"clientId": HOST_CLIENT_ID})
+        form = {"user_code": waiting["userCode"], "decision": "approve", "passcode": shown[0]}
+        async with aiohttp.ClientSession() as http, http.post(waiting["verificationUri"], data=form) as page:
+            assert page.status == 200
+        await succeed(data_dir, "passcode", "--reset")
+        polled = await error_of(thief, "device_token", payload={"deviceCode": waiting["deviceCode"]})
+        assert polled.code == "EXPIRED_TOKEN"
+        with pytest.raises(RequestFailed, match="UNAUTHORIZED"):
+            await thief.tokens(AuthExchange(code=code, code_verifier=verifier, redirect_uri=redirect_uri))
+        assert await session_ids(data_dir) == []
 
 
 async def test_without_a_terminal_a_first_passcode_is_not_shown_but_asked_for(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from relay_stub.live_sessions import LiveSessions
 from relay_stub.oauth.device import DeviceFlow
 from relay_stub.oauth.identity.port import Identity
 from relay_stub.oauth.tokens import TokenService
+from relay_stub.outside_changes import OutsideChanges
 from relay_stub.presence.memory import MemoryPresence
 from relay_stub.rate_limits import RateLimits
 from relay_stub.store.accounts import Accounts
@@ -90,6 +91,7 @@ def test_whatever_two_users_do_each_hears_only_what_is_theirs_and_all_of_it_once
             accounts=Accounts(database),
             limits=RateLimits(),
             live_sessions=LiveSessions(),
+            changes=cast("OutsideChanges", None),
         )
         accounts, example = Accounts(database), next(_examples)
         user_ids = {user: accounts.sign_in(Identity("dev", f"{user} {example}", user)).id for user in USERS}

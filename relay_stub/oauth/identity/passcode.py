@@ -49,7 +49,7 @@ def hash_passcode(passcode: str) -> PasscodeHash:
 
 
 class PasscodeIdentity:
-    """``stored`` is asked at each try, so that a passcode that was replaced is void at once."""
+    """``stored`` is asked before and after each try, so that a passcode that was replaced is void at once."""
 
     name = _OWNER.provider
 
@@ -71,10 +71,10 @@ class PasscodeIdentity:
     async def identify(self, answers: Mapping[str, str], visit: Visit) -> Identity | Question:
         entered = answers.get(_QUESTION.field, "")
         self._guesses.begin(visit.address)
-        stored = self._stored()
         async with self._checking:
+            stored = self._stored()
             is_right = stored is not None and await asyncio.to_thread(stored.admits, entered)
-        if not is_right:
+        if not is_right or self._stored() != stored:
             return replace(_QUESTION, problem="That is not the passcode.")
         self._guesses.succeeded(visit.address)
         return _OWNER

@@ -15,6 +15,7 @@ from relay_stub.oauth.codes import AuthorizationCodes
 from relay_stub.oauth.device import DeviceFlow
 from relay_stub.oauth.identity.guesses import FOR_ONE, Guesses
 from relay_stub.oauth.identity.passcode import PasscodeIdentity, hash_passcode, new_passcode
+from relay_stub.oauth.identity.port import Question, Visit
 from relay_stub.oauth.tokens import TokenService
 from relay_stub.store.audit import AuditLog
 from relay_stub.store.database import Database
@@ -72,6 +73,14 @@ def test_a_passcode_is_twenty_characters_that_nobody_misreads() -> None:
 )
 def test_it_may_be_typed_in_any_fashion(typed: Callable[[str], str]) -> None:
     assert hash_passcode("01AB2-CDEFG-HJKMN-PQRST").admits(typed("01AB2-CDEFG-HJKMN-PQRST"))
+
+
+async def test_a_passcode_that_is_replaced_while_it_is_looked_at_lets_nobody_in() -> None:
+    old, newer = hash_passcode("01AB2-CDEFG-HJKMN-PQRST"), hash_passcode(new_passcode())
+    stored = iter([old, newer])
+    provider = PasscodeIdentity(lambda: next(stored), Guesses())
+    answers = {"passcode": "01AB2-CDEFG-HJKMN-PQRST"}
+    assert isinstance(await provider.identify(answers, Visit("192.0.2.1", "https://relay.example")), Question)
 
 
 def test_letters_that_look_like_digits_are_read_as_those() -> None:
