@@ -1,18 +1,26 @@
 """Accepting connections: so many in all, so many from one address, and none that says nothing."""
 
 import asyncio
+import errno
+import logging
+import socket
 import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import Any, Final, cast
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from aiohttp import web
 
 from relay_stub.addresses import client_address, network_of
 
+logger = logging.getLogger(__name__)
+
 _TLS_HANDSHAKE_TIMEOUT_S: Final = 10.0
 _BACKLOG: Final = 512
+# While the system has no more files to give.
+_ACCEPT_PAUSE_S: Final = 0.5
 
 
 class ConnectionCount:
@@ -24,13 +32,19 @@ class ConnectionCount:
         self._open: Counter[str] = Counter()
 
     def enter(self, address: str) -> Callable[[], None] | None:
-        """Return what is to be called once when the connection ends; None if it is one too many."""
+        """Return what is to be called when the connection ends, once or more often; None if it is one too many."""
         network = network_of(address)
         if self._open.total() >= self._max_in_all or self._open[network] >= self._max_per_network:
             return None
         self._open[network] += 1
 
+        is_inside = True
+
         def leave() -> None:
+            nonlocal is_inside
+            if not is_inside:
+                return
+            is_inside = False
             self._open[network] -= 1
             if self._open[network] == 0:
                 del self._open[network]
@@ -38,28 +52,21 @@ class ConnectionCount:
         return leave
 
 
-class _Admission(asyncio.Protocol):
-    """Passes everything on to aiohttp's protocol, for a connection that is not one too many."""
+class _Admitted(asyncio.Protocol):
+    """Passes everything on to aiohttp's protocol, and calls ``leave`` when the connection is gone."""
 
-    def __init__(self, served: asyncio.Protocol, count: ConnectionCount) -> None:
+    def __init__(self, served: asyncio.Protocol, leave: Callable[[], None]) -> None:
         self._served = served
-        self._count = count
-        self._leave: Callable[[], None] | None = None
+        self._leave = leave
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        peer = transport.get_extra_info("peername")
-        self._leave = self._count.enter(client_address(peer[0] if peer else None, (), trusted_proxies=0))
-        if self._leave is None:
-            cast("asyncio.Transport", transport).abort()
-        else:
-            self._served.connection_made(transport)
+        self._served.connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
-        if self._leave is not None:
-            self._served.data_received(data)
+        self._served.data_received(data)
 
     def eof_received(self) -> bool | None:
-        return self._served.eof_received() if self._leave is not None else None
+        return self._served.eof_received()
 
     def pause_writing(self) -> None:
         self._served.pause_writing()
@@ -68,9 +75,64 @@ class _Admission(asyncio.Protocol):
         self._served.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._leave is not None:
-            self._leave()
-            self._served.connection_lost(exc)
+        self._leave()
+        self._served.connection_lost(exc)
+
+
+@dataclass(frozen=True)
+class _Door:
+    """Accepts connections, and counts them before their TLS handshake: who never makes it has one as well."""
+
+    new_protocol: Callable[[], asyncio.Protocol]
+    count: ConnectionCount
+    tls: ssl.SSLContext | None
+    _handshakes: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def accept(self, listener: socket.socket) -> None:
+        """Until cancelled, and then ends the handshakes as well."""
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                # However many come, those that are here get their turn.
+                await asyncio.sleep(0)
+                try:
+                    accepted, peer = await loop.sock_accept(listener)
+                except ConnectionError:
+                    continue
+                except OSError:
+                    logger.exception("No connection can be accepted; trying again")
+                    await asyncio.sleep(_ACCEPT_PAUSE_S)
+                    continue
+                self._admit(accepted, peer[0])
+        finally:
+            for handshake in self._handshakes:
+                handshake.cancel()
+
+    def _admit(self, accepted: socket.socket, peer: str) -> None:
+        leave = self.count.enter(client_address(peer, (), trusted_proxies=0))
+        if leave is None:
+            accepted.close()
+            return
+        handshake = asyncio.create_task(self._serve(accepted, leave))
+        self._handshakes.add(handshake)
+        handshake.add_done_callback(self._handshakes.discard)
+
+    async def _serve(self, accepted: socket.socket, leave: Callable[[], None]) -> None:
+        is_served = False
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: _Admitted(self.new_protocol(), leave),
+                accepted,
+                ssl=self.tls,
+                ssl_handshake_timeout=_TLS_HANDSHAKE_TIMEOUT_S if self.tls else None,
+            )
+            is_served = True
+        except OSError:
+            logger.debug("A connection ended in its TLS handshake")
+        finally:
+            if not is_served:
+                accepted.close()
+                leave()
 
 
 @asynccontextmanager
@@ -94,17 +156,30 @@ async def listening(
     await runner.setup()
     try:
         serve: Any = runner.server
-        server = await asyncio.get_running_loop().create_server(
-            lambda: _Admission(serve(), count),
-            host,
-            port,
-            ssl=tls,
-            ssl_handshake_timeout=_TLS_HANDSHAKE_TIMEOUT_S if tls else None,
-            backlog=_BACKLOG,
-        )
-        try:
-            yield server.sockets[0].getsockname()[1]
-        finally:
-            server.close()
+        door = _Door(serve, count, tls)
+        with ExitStack() as open_now:
+            listeners = await _listeners(host, port, open_now)
+            for listener in listeners:
+                open_now.callback(asyncio.create_task(door.accept(listener)).cancel)
+            yield listeners[0].getsockname()[1]
     finally:
         await runner.cleanup()
+
+
+async def _listeners(host: str, port: int, open_now: ExitStack) -> list[socket.socket]:
+    """One for each address of the host, "" for all there are. Raises OSError."""
+    addresses = await asyncio.get_running_loop().getaddrinfo(
+        host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    listeners = []
+    for family, _, _, _, address in dict.fromkeys(addresses):
+        try:
+            listener = open_now.enter_context(socket.create_server(address, family=family, backlog=_BACKLOG))
+        except OSError as exc:
+            # A name may stand for addresses of a family that this system does not have.
+            if exc.errno != errno.EAFNOSUPPORT or len(addresses) == 1:
+                raise
+            continue
+        listener.setblocking(False)
+        listeners.append(listener)
+    return listeners

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import ssl
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -10,6 +11,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import pytest
 import trustme
+import uvloop
 
 from relay_stub.tls import TlsFiles, TlsUnusable, follow_files, tls_context
 from tests.support.processes import eventually
@@ -79,6 +81,49 @@ async def test_who_does_not_speak_tls_is_sent_away(tmp_path: Path, files: TlsFil
         with suppress(ConnectionError):
             assert b"200" not in await asyncio.wait_for(reader.read(), BOUND_S)
         writer.close()
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_who_never_makes_the_handshake_is_counted_as_a_connection(
+    tmp_path: Path, files: TlsFiles, authority: trustme.CA, new_loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    """Else one stranger could have all the connections that the system allows."""
+
+    async def play() -> None:
+        async with running_relay(tmp_path / "relay", tls=files, max_connections_per_address=2) as url:
+            parts = urlsplit(url)
+            silent = [await asyncio.open_connection(parts.hostname, parts.port) for _ in range(2)]
+            reader, one_too_many = await asyncio.open_connection(parts.hostname, parts.port)
+            with suppress(ConnectionError):
+                assert await asyncio.wait_for(reader.read(), BOUND_S) == b""
+            one_too_many.close()
+            for said, (_, writer) in zip((b"", b"no handshake"), silent, strict=True):
+                writer.write(said)
+                writer.close()
+            # Whoever left it, or failed in it, has given the place back.
+            async with asyncio.timeout(BOUND_S):
+                for _ in range(3):
+                    while await shown_or_none(url, authority) is None:
+                        pass
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(play())
+
+
+async def shown_or_none(url: str, authority: trustme.CA) -> bytes | None:
+    try:
+        return await certificate(url, authority)
+    except ConnectionError:
+        return None
+
+
+async def test_a_relay_that_stops_waits_for_no_handshake(tmp_path: Path, files: TlsFiles) -> None:
+    async with running_relay(tmp_path / "relay", tls=files) as url:
+        parts = urlsplit(url)
+        reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    with suppress(ConnectionError):
+        assert await asyncio.wait_for(reader.read(), BOUND_S / 2) == b""
+    writer.close()
 
 
 async def test_a_renewed_certificate_is_used_without_a_restart(
