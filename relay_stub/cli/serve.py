@@ -108,10 +108,13 @@ def _run(config: RelayConfig) -> None:
             runner.run(_serve(config))
     except (UnsafeSetup, TlsUnusable, StoreError, ProviderUnusable) as exc:
         fail(str(exc))
-    except OSError:
+    except OSError as exc:
+        # A name that can't be resolved has a number of its own kind, below 0.
+        number = exc.errno or 0
+        reason = os.strerror(number) if number > 0 else exc.strerror
         fail(
-            f"The relay cannot listen on {config.host} port {config.port}. "
-            "Is the port taken? Choose another with --port."
+            f"The relay cannot listen on {config.host} port {config.port}: {reason}. "
+            "Choose another with --host or --port; a port below 1024 needs a right of its own."
         )
 
 

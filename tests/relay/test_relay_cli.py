@@ -56,7 +56,8 @@ def test_it_says_that_a_port_is_taken(tmp_path: Path) -> None:
         result = run("serve", "--port", port, "--data-dir", str(tmp_path / "relay"))
     assert result.exit_code == 1
     assert result.output == (
-        f"The relay cannot listen on 127.0.0.1 port {port}. Is the port taken? Choose another with --port.\n"
+        f"The relay cannot listen on 127.0.0.1 port {port}: Address already in use. "
+        "Choose another with --host or --port; a port below 1024 needs a right of its own.\n"
     )
 
 
