@@ -1,4 +1,4 @@
-"""What happened at the door: sign-ins, refusals, revocations. Holds no secret, and at most ``MAX_ENTRIES``."""
+"""What happened at the door: sign-ins, refusals, revocations. Holds no secret, and ``MAX_ENTRIES`` of each kind at most."""
 
 import time
 from dataclasses import dataclass
@@ -42,14 +42,21 @@ class AuditLog:
         self._clock = clock
 
     def record(self, event: AuditEvent, *, who: str = "", address: str = "", detail: str = "") -> None:
-        """Keep it, and forget what is older than the last ``MAX_ENTRIES``. Texts are cut at 200 characters."""
+        """Keep it, and forget what is older than the last ``MAX_ENTRIES`` of its kind. Texts are cut at 200 characters.
+
+        Of its kind, because strangers cause refusals: with them nobody can wash away who came in.
+        """
         texts = [_line(text) for text in (who, address, detail)]
         with self._database.transaction():
             self._database.execute(
                 "INSERT INTO audit (at_s, event, who, address, detail) VALUES (?, ?, ?, ?, ?)",
                 (self._clock(), event.value, *texts),
             )
-            self._database.execute("DELETE FROM audit WHERE id <= (SELECT max(id) FROM audit) - ?", (MAX_ENTRIES,))
+            self._database.execute(
+                "DELETE FROM audit WHERE event = ? AND id <= "
+                "(SELECT id FROM audit WHERE event = ? ORDER BY id DESC LIMIT 1 OFFSET ?)",
+                (event.value, event.value, MAX_ENTRIES),
+            )
 
     def last(self, count: int) -> list[AuditEntry]:
         """The newest ``count``, the oldest of them first."""

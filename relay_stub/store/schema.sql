@@ -43,7 +43,7 @@ CREATE TABLE passcode (
   made_at_s REAL NOT NULL
 );
 
--- Who came in and who did not. Bounded: the oldest rows go.
+-- Who came in and who did not. Bounded: the oldest rows of each event go.
 CREATE TABLE audit (
   id      INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
   at_s    REAL NOT NULL,
@@ -52,6 +52,7 @@ CREATE TABLE audit (
   address TEXT NOT NULL,
   detail  TEXT NOT NULL
 );
+CREATE INDEX audit_by_event ON audit (event, id);
 
 CREATE TABLE machines (
   user_id          TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,

@@ -25,6 +25,21 @@ def test_only_the_newest_are_kept_and_numbers_are_not_used_again(
     assert [(entry.id, entry.who) for entry in log.last(100)] == [(8, "7"), (9, "8"), (10, "9")]
 
 
+def test_however_many_are_refused_it_stays_known_who_came_in(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "MAX_ENTRIES", 3)
+    log = AuditLog(database)
+    log.record(AuditEvent.SIGNED_IN, who="owner")
+    for number in range(10):
+        log.record(AuditEvent.SIGN_IN_REFUSED, detail=str(number))
+        log.record(AuditEvent.DEVICE_DENIED, detail=str(number))
+    assert [(entry.event, entry.who or entry.detail) for entry in log.last(100)] == [
+        ("signed in", "owner"),
+        *((event, number) for number in "789" for event in ("sign-in refused", "device denied")),
+    ]
+
+
 def test_an_entry_is_one_short_line_whatever_it_is_told(database: Database) -> None:
     log = AuditLog(database)
     log.record(AuditEvent.SIGN_IN_REFUSED, who="x\nroot", detail="\x1b[2J" + "y" * 1000)
