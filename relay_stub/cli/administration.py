@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -13,7 +13,7 @@ from relay_stub.cli.data_directory import DataDirOption, data_directory
 from relay_stub.cli.output import fail, local_time, print_table
 from relay_stub.oauth.tokens import SESSION_LIFETIME_S
 from relay_stub.store.audit import AuditEntry
-from relay_stub.store.data_directory import StoreError, make_private_directory
+from relay_stub.store.data_directory import DirectoryInUse, StoreError
 from relay_stub.store.database import Database
 
 _KINDS: Final = {"pocketcoder-host": "host", "pocketcoder-web": "web"}
@@ -82,7 +82,7 @@ def passcode(
     """
     directory = data_directory(data_dir)
     if reset:
-        _make_directory(directory)
+        _make_database(directory)
     with _opened(directory) as administration:
         if not reset:
             exists = administration.has_passcode()
@@ -134,11 +134,13 @@ def _opened(data_dir: Path | None) -> Iterator[Administration]:
         database.close()
 
 
-def _make_directory(directory: Path) -> None:
+def _make_database(directory: Path) -> None:
+    """Before the first start there is none."""
     try:
-        make_private_directory(directory)
-    except OSError:
-        fail(f"The data directory {directory} cannot be made. Choose another with --data-dir.")
+        with suppress(DirectoryInUse):
+            Database.open(directory).close()
+    except StoreError as exc:
+        fail(str(exc))
 
 
 def _print_entries(entries: list[AuditEntry]) -> None:

@@ -1,4 +1,4 @@
-"""What happened at the door: sign-ins, refusals, revocations. Holds no secret, and ``MAX_ENTRIES`` of each kind at most."""
+"""What happened at the door: sign-ins, refusals, revocations. Holds no secret; at most ``MAX_ENTRIES`` of each."""
 
 import time
 from dataclasses import dataclass

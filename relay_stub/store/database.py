@@ -56,10 +56,13 @@ class Database:
     def open_beside(cls, data_dir: Path) -> "Database":
         """Open ``relay.db`` whether or not a relay is running on it, which then sees what is changed.
 
-        Raises StoreError: there is no such directory, or what ``open`` raises it for.
+        Raises StoreError: it is not there, or what ``open`` raises it for.
         """
         if not data_dir.is_dir():
             raise StoreError(f"There is no data directory {data_dir}. Name the relay's with --data-dir.")
+        if not (data_dir / "relay.db").exists():
+            # An empty one would answer, in the wrong directory, that nobody is signed in.
+            raise StoreError(f"The directory {data_dir} holds no data of a relay. Name the relay's with --data-dir.")
         with suppress(DirectoryInUse):
             # Brings the schema up to date; lets go of the lock, so that a relay may start meanwhile.
             cls.open(data_dir).close()

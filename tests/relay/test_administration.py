@@ -111,6 +111,19 @@ def test_a_directory_that_is_not_there_is_named_and_not_made(tmp_path: Path, com
     assert not (tmp_path / "nowhere").exists()
 
 
+@pytest.mark.parametrize(
+    "arguments", [("users",), ("sessions",), ("audit",), ("rotate-keys",), ("passcode",), ("revoke", "--user", "alice")]
+)
+def test_a_directory_without_a_relays_data_is_named_and_left_as_it_is(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    """Else a lost phone would seem to be signed out already."""
+    result = run(tmp_path, *arguments)
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"The directory {tmp_path} holds no data of a relay.")
+    assert list(tmp_path.iterdir()) == []
+
+
 # Revoking
 
 
