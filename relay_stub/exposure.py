@@ -1,10 +1,14 @@
 """Whether the relay may be reached as it is set up: never without encryption, never without a secret."""
 
+import re
+from typing import Final
 from urllib.parse import urlsplit
 
 from relay_stub.addresses import is_loopback
 from relay_stub.config import IdentityName, RelayConfig
 from relay_stub.oauth.identity.port import ProviderUnusable
+
+_USUAL_PORTS: Final = {"http": 80, "https": 443}
 
 
 class UnsafeSetup(Exception):
@@ -39,8 +43,22 @@ def refuse_unsafe(config: RelayConfig) -> None:
 
 
 def _check_public_url(url: str | None) -> None:
-    if url is None:
-        return
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or url != f"{parts.scheme}://{parts.netloc}":
-        raise UnsafeSetup(f"{url!r} is no public address of a relay. Write it as https://relay.example.")
+    """It is compared with what browsers say, so it has to be written as they write it."""
+    if url is not None and url != (origin := _origin(url)):
+        raise UnsafeSetup(
+            f"{url!r} is no public address of a relay. Write it as {origin or 'https://relay.example'}, "
+            "as browsers do: in small letters, without a path, and without the port if it is the usual one."
+        )
+
+
+def _origin(url: str) -> str | None:
+    """The origin of a URL (RFC 6454, section 6.2); None for what is none."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return None
+    if parts.scheme not in _USUAL_PORTS or not host or not re.fullmatch(r"[a-z0-9_.:-]+", host):
+        return None
+    place = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{place}" + (f":{port}" if port not in (None, _USUAL_PORTS[parts.scheme]) else "")

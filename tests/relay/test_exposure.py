@@ -46,7 +46,9 @@ def test_dev_is_never_for_others(config: RelayConfig) -> None:
         refuse_unsafe(replace(config, identity="dev"))
 
 
-@pytest.mark.parametrize("url", ["https://relay.example", "https://relay.example:8443", "http://192.168.1.5:8787"])
+@pytest.mark.parametrize(
+    "url", ["https://relay.example", "https://relay.example:8443", "http://192.168.1.5:8787", "https://[::1]:8443"]
+)
 def test_a_public_address_is_an_origin(url: str) -> None:
     refuse_unsafe(replace(LOCAL, public_url=url))
 
@@ -56,4 +58,19 @@ def test_a_public_address_is_an_origin(url: str) -> None:
 )
 def test_anything_else_is_refused(url: str) -> None:
     with pytest.raises(UnsafeSetup, match="is no public address"):
+        refuse_unsafe(replace(LOCAL, public_url=url))
+
+
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        ("https://Relay.Example", "https://relay.example"),
+        ("https://relay.example:443", "https://relay.example"),
+        ("http://relay.example:80", "http://relay.example"),
+        ("https://relay.example/", "https://relay.example"),
+    ],
+)
+def test_a_public_address_is_written_as_browsers_write_it(url: str, origin: str) -> None:
+    """Else the relay would not know its own pages again, and no phone could sign in."""
+    with pytest.raises(UnsafeSetup, match=f"Write it as {origin}, as browsers do"):
         refuse_unsafe(replace(LOCAL, public_url=url))
