@@ -70,7 +70,7 @@ class Session:
         self._renewing = asyncio.Lock()
 
     def relay_url(self) -> str:
-        """The relay to use now: ``GATEWAY_URL``, else the one signed in to last, else the public one."""
+        """The relay to use now: what was set, else the one signed in to last, else the public one."""
         return self._gateway_url or self._store.relay_url() or DEFAULT_RELAY_URL
 
     def current(self) -> StoredTokens:
@@ -81,8 +81,8 @@ class Session:
         relay_url = self.relay_url()
         if tokens.relay_url != relay_url:
             raise SignedOut(
-                f"The sign-in is for {tokens.relay_url}, but GATEWAY_URL makes this daemon use {relay_url}. "
-                f"Sign in there with: pocketcoder login --relay {relay_url}"
+                f"The sign-in is for {tokens.relay_url}, but GATEWAY_URL or config.toml makes this daemon use "
+                f"{relay_url}. Sign in there with: pocketcoder login --relay {relay_url}"
             )
         if tokens.refresh_token == self._refused_refresh_token:
             raise SignedOut("The relay ended this sign-in. Sign in again with: pocketcoder login")
