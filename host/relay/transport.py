@@ -47,6 +47,13 @@ class _Connection(ClientConnection):
         super().data_received(data)
 
 
+class _Connecting(connect):
+    """Follows no redirect: tokens are for the relay whose address is known, and for no other."""
+
+    def process_redirect(self, exc: Exception) -> Exception:
+        return exc
+
+
 class Transport:
     """One open connection to the relay. Every method raises ConnectionLost when it is gone."""
 
@@ -116,7 +123,7 @@ async def open_transport(url: str) -> AsyncIterator[Transport]:
     """Connect to a WebSocket URL. Raises ConnectionLost for whatever goes wrong on the way."""
     parts = urlsplit(url)
     try:
-        socket = await connect(
+        socket = await _Connecting(
             url,
             create_connection=_Connection,
             compression=None,

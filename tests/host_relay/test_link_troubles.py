@@ -108,6 +108,15 @@ async def test_what_is_no_websocket_is_tried_again(tmp_path: Path, content: byte
         await expect_retries(f"ws://127.0.0.1:{port}", tmp_path, says)
 
 
+async def test_what_leads_to_another_relay_is_not_followed(relay: ScriptedRelay, tmp_path: Path) -> None:
+    """The tokens are for the relay that issued them."""
+    elsewhere = f"HTTP/1.1 308 Permanent Redirect\r\nLocation: {relay.url}/ws/daemon\r\nContent-Length: 0\r\n\r\n"
+    async with answering(elsewhere.encode()) as port:
+        await expect_retries(f"ws://127.0.0.1:{port}", tmp_path, "The relay refused the connection (HTTP 308).")
+    with pytest.raises(TimeoutError):
+        await relay.next_peer(0.05)
+
+
 async def test_garbage_for_tls_is_tried_again(tmp_path: Path) -> None:
     async with answering(b"\x00garbage" * 64) as port:
         await expect_retries(f"wss://127.0.0.1:{port}", tmp_path, "No TLS connection to the relay could be made.")
