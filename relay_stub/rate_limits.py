@@ -13,7 +13,10 @@ from relay_stub.addresses import network_of
 Deed = Literal["page", "connect", "exchange", "refresh", "revoke", "device_authorize", "device_token", "user_code"]
 
 MAX_ADDRESSES: Final = 10_000
-_IN_ALL: Final = 10
+# All addresses together, for the load. So much that a few of them can't use it up and keep everybody out.
+_IN_ALL: Final = 100
+# Tighter where strangers guess, or fill what is bounded.
+_IN_ALL_OF: Final[Mapping[Deed, int]] = {"user_code": 10, "device_authorize": 10}
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Rate:
         return Rate(self.per_s * factor, self.burst * factor)
 
 
-# For one address; all addresses together may do ten times as much.
+# For one address.
 DEFAULT_RATES: Final[Mapping[Deed, Rate]] = {
     "page": Rate(2, 60),
     "connect": Rate(2, 60),
@@ -52,7 +55,9 @@ class RateLimits:
         self, rates: Mapping[Deed, Rate] = DEFAULT_RATES, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._single = {deed: _Buckets(rate, clock) for deed, rate in rates.items()}
-        self._in_all = {deed: _Buckets(rate.times(_IN_ALL), clock) for deed, rate in rates.items()}
+        self._in_all = {
+            deed: _Buckets(rate.times(_IN_ALL_OF.get(deed, _IN_ALL)), clock) for deed, rate in rates.items()
+        }
 
     def check(self, deed: Deed, address: str) -> None:
         """Count one deed. Raises RateLimited, which says when to come again, when it is one too many."""

@@ -5,7 +5,7 @@ from relay_stub import rate_limits
 from relay_stub.rate_limits import Deed, Rate, RateLimits
 from tests.relay.oauth.conftest import FakeClock
 
-RATES: dict[Deed, Rate] = {"page": Rate(0.5, 3), "connect": Rate(0.5, 3)}
+RATES: dict[Deed, Rate] = {"page": Rate(0.5, 3), "connect": Rate(0.5, 3), "user_code": Rate(0.5, 3)}
 
 
 @pytest.fixture
@@ -56,8 +56,11 @@ def test_one_ipv6_network_is_one_visitor(limits: RateLimits) -> None:
     assert allowed(limits, "2001:db8::2") == 0
 
 
-def test_all_addresses_together_may_do_ten_times_as_much(limits: RateLimits) -> None:
-    assert sum(allowed(limits, f"192.0.2.{number}") for number in range(50)) == 30
+@pytest.mark.parametrize(("deed", "times"), [("page", 100), ("connect", 100), ("user_code", 10)])
+def test_all_addresses_together_are_bounded_but_not_by_what_a_few_of_them_may_do(
+    limits: RateLimits, deed: Deed, times: int
+) -> None:
+    assert sum(allowed(limits, f"192.0.2.{number}", deed) for number in range(150)) == 3 * times
 
 
 def test_it_remembers_so_many_addresses_and_no_more(limits: RateLimits, monkeypatch: pytest.MonkeyPatch) -> None:
