@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from relay_stub.addresses import UNKNOWN, network_of
 from relay_stub.oauth.identity.port import Identity
 from relay_stub.store.database import Database
 
@@ -158,6 +159,12 @@ class Accounts:
             "SELECT 1 FROM sessions WHERE id = ? AND revoked_at_s IS NULL", (session_id,)
         ).fetchone()
         return row is not None
+
+    def is_signed_in_from(self, address: str) -> bool:
+        """Whether a session that was not revoked was last used from there, or from the same network."""
+        rows = self._database.execute("SELECT DISTINCT address FROM sessions WHERE revoked_at_s IS NULL")
+        network = network_of(address)
+        return network != UNKNOWN and any(network_of(used_from) == network for (used_from,) in rows)
 
     def forget_sessions(self, *, unused_since_s: float) -> None:
         """Delete sessions that nobody refreshed since then, revoked ones included."""

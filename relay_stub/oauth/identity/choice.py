@@ -9,6 +9,7 @@ from relay_stub.oauth.identity.dev import DevIdentity
 from relay_stub.oauth.identity.guesses import Guesses
 from relay_stub.oauth.identity.passcode import PasscodeIdentity
 from relay_stub.oauth.identity.port import IdentityProvider, ProviderUnusable
+from relay_stub.store.accounts import Accounts
 from relay_stub.store.database import Database
 from relay_stub.store.passcodes import Passcodes
 
@@ -25,7 +26,7 @@ def identity_provider(
             return DevIdentity()
         case "passcode":
             _make_passcode(config, database, show_passcode)
-            return PasscodeIdentity(Passcodes(database).stored, Guesses())
+            return PasscodeIdentity(Passcodes(database).stored, Guesses(Accounts(database).is_signed_in_from))
         case "github":
             if config.github is None:
                 raise ProviderUnusable("Signing in with GitHub needs an OAuth app. Name it with --github-client-id.")

@@ -52,6 +52,15 @@ def test_one_who_guesses_does_not_slow_another(counted: Guesses) -> None:
     assert wait_s(counted, OWNER) == 0.0
 
 
+def test_who_comes_from_where_somebody_is_signed_in_does_not_wait_for_what_others_guess(clock: FakeClock) -> None:
+    counted = Guesses(OWNER.__eq__, clock=clock)
+    for number in range(1000):
+        wait_s(counted, f"2001:db8:0:{number:x}::1")
+    assert wait_s(counted, "192.0.2.3") > 0
+    assert [wait_s(counted, OWNER) for _ in range(FOR_ONE.free + 1)] == [0.0] * (FOR_ONE.free + 1)
+    assert wait_s(counted, OWNER) == 1.0, "What it guesses itself counts."
+
+
 def test_a_right_answer_begins_anew(counted: Guesses) -> None:
     for _ in range(100):
         counted.begin(OWNER)

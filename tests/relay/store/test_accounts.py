@@ -42,6 +42,17 @@ def test_a_session_is_found_by_its_family_and_can_be_rotated(accounts: Accounts,
     assert accounts.session_of_family(b"other") is None
 
 
+def test_somebody_is_signed_in_from_where_a_live_session_was_last_used(accounts: Accounts, user_id: str) -> None:
+    accounts.start_session(session_of(user_id), address="2001:db8:1:2::3")
+    accounts.start_session(session_of(user_id, "two"), address="unknown")
+    assert accounts.is_signed_in_from("2001:db8:1:2::4")
+    assert not any(map(accounts.is_signed_in_from, ("2001:db8:1:3::3", "192.0.2.1", "unknown")))
+    accounts.describe_session("one", label=None, address="192.0.2.1")
+    assert accounts.is_signed_in_from("192.0.2.1")
+    accounts.revoke_session("one", at_s=1.0)
+    assert not accounts.is_signed_in_from("192.0.2.1")
+
+
 def test_a_session_is_revoked_once(accounts: Accounts, user_id: str) -> None:
     accounts.start_session(session_of(user_id), address="192.0.2.1")
     assert accounts.is_session_valid("one")
