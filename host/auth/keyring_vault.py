@@ -82,10 +82,13 @@ class KeyringVault:
 def _keyring() -> "KeyringBackend":
     import keyring  # noqa: PLC0415 - dear, and needed only when tokens are read or stored
 
-    backend = keyring.get_keyring()
-    if type(backend).__module__.startswith(_NO_KEYRINGS):
-        raise VaultMissing("This system has no keyring.")
-    return backend
+    chosen = keyring.get_keyring()
+    # Where there are several they come as a chain, the best first.
+    chain: list[KeyringBackend] = getattr(chosen, "backends", [chosen])
+    for backend in chain:
+        if not type(backend).__module__.startswith(_NO_KEYRINGS):
+            return backend
+    raise VaultMissing("This system has no keyring.")
 
 
 def _delete(keyring: "KeyringBackend", name: str) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import keyring
 import pytest
 from keyring.backend import KeyringBackend
+from keyring.backends.chainer import ChainerBackend
 from keyring.backends.fail import Keyring as NoKeyring
 from keyring.backends.null import Keyring as NullKeyring
 from msgspec.structs import replace
@@ -112,6 +113,20 @@ def test_plain_files_that_call_themselves_keyrings_are_none(monkeypatch: pytest.
     monkeypatch.setattr(keyring, "get_keyring", plain)
     with pytest.raises(VaultMissing):
         KeyringVault().load("machine")
+
+
+def test_plain_files_are_no_keyrings_in_a_chain_of_several_either(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = type("PlaintextKeyring", (FileKeyring,), {"__module__": "keyrings.alt.file"})
+    real = type("RealKeyring", (FileKeyring,), {})
+    for backends, is_one in (([plain(), plain()], False), ([plain(), real()], True)):
+        monkeypatch.setattr(keyring, "get_keyring", type("Chain", (ChainerBackend,), {"backends": backends}))
+        vault = KeyringVault()
+        if is_one:
+            vault.save("machine", "secret")
+            assert vault.load("machine") == "secret"
+        else:
+            with pytest.raises(VaultMissing):
+                vault.save("machine", "secret")
 
 
 def test_tokens_that_lay_in_the_file_move_to_the_keyring_when_they_are_renewed(rig: Rig) -> None:
