@@ -17,6 +17,7 @@ logger = logging.getLogger(__name__)
 # Renewed when less than this is left, or less than this part of a shorter life.
 _RENEW_BEFORE_S: Final = 120.0
 _RENEW_BEFORE_PART: Final = 0.25
+_MAX_SHOWN_CHARS: Final = 500
 
 ResponseT = TypeVar("ResponseT", bound=Response)
 T = TypeVar("T")
@@ -32,6 +33,11 @@ class SignedOut(Exception):
     """Nobody is signed in, or the relay no longer takes the sign-in. The message says what to do."""
 
 
+def printable(said: str) -> str:
+    """What a relay says, as a terminal may be given it: at most 500 characters, none of which moves the cursor."""
+    return "".join(filter(str.isprintable, said[:_MAX_SHOWN_CHARS]))
+
+
 def stored(tokens: Tokens, relay_url: str, *, now_s: float) -> StoredTokens:
     """As they are kept: expiry by the relay's relative time, so that a wrong clock on either side does not matter."""
     redact(tokens.access_token)
@@ -39,7 +45,7 @@ def stored(tokens: Tokens, relay_url: str, *, now_s: float) -> StoredTokens:
     return StoredTokens(
         relay_url=relay_url,
         user_id=tokens.user.id,
-        login=tokens.user.login,
+        login=printable(tokens.user.login),
         access_token=tokens.access_token,
         refresh_token=tokens.refresh_token,
         expires_at=now_s + tokens.expires_in_s,

@@ -11,8 +11,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+import msgspec
+
 from host.auth.login import LoginFailed, login_attempt
-from host.auth.session import stored
+from host.auth.session import printable, stored
 from host.auth.token_store import StoredTokens
 from host.core.tasks import run_together
 from host.protocol.envelope import InvalidEnvelope, NotAMessage, decode_envelope
@@ -31,6 +33,7 @@ from host.relay.calls import CallRefused, RelayCalls
 from host.relay.transport import ConnectionLost, Transport, open_transport
 
 _REVOKE_TIMEOUT_S: Final = 5.0
+_SHOWN: Final = ("user_code", "verification_uri", "verification_uri_complete")
 # RFC 8628, section 3.5
 _SLOW_DOWN_S: Final = 5.0
 _DEVICE_REFUSALS: Final[Mapping[str, str]] = {
@@ -131,7 +134,8 @@ class _Device:
         answer = await calls.call(DeviceAuthorize(client_id=HOST_CLIENT_ID), DeviceAuthorizeResponse)
         self._code, self.interval_s = answer.device_code, float(answer.interval_s)
         self._ends_s = self.monotonic_s() + answer.expires_in_s
-        self.show(answer)
+        shown = {name: printable(getattr(answer, name)) for name in _SHOWN}
+        self.show(msgspec.structs.replace(answer, **shown))
 
 
 async def _exchange(relay_url: str, request: AuthExchange) -> StoredTokens:

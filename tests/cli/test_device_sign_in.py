@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
 
 from host.auth.login import LoginFailed
@@ -212,3 +213,23 @@ async def test_who_is_refused_on_the_relays_page_is_not(tmp_path: Path, machine:
 )
 def test_a_browser_is_looked_for_where_the_user_sees_it(environ: dict[str, str], platform: str, expected: bool) -> None:
     assert has_browser(environ, platform) is expected
+
+
+async def test_what_a_relay_wants_shown_moves_no_cursor_and_fits_in_a_code_to_scan(
+    relay: ScriptedRelay, machine: Machine
+) -> None:
+    signing_in = machine.signing_in(relay.url)
+    peer = await relay.next_peer()
+    evil = "\x1b[2J\r" + "x" * 5000
+    answer = msgspec.structs.replace(CODE, user_code=evil, verification_uri=evil, verification_uri_complete=evil)
+    await peer.answer(await peer.expect("device_authorize"), "device_authorize_response", answer)
+    request = await peer.expect("device_token")
+    tokens = tokens_for()
+    user = msgspec.structs.replace(tokens.user, login=evil)
+    await peer.answer(request, "device_token_response", msgspec.structs.replace(tokens, user=user))
+
+    signed_in, (shown,) = await signing_in, machine.shown
+    for text in (signed_in.login, shown.user_code, shown.verification_uri, shown.verification_uri_complete):
+        assert text.startswith("[2Jxxx")
+        assert len(text) <= 500
+        assert text.isprintable()
