@@ -24,6 +24,8 @@ from host.protocol.limits import HEARTBEAT_INTERVAL_S, HEARTBEAT_TIMEOUT_S, MAX_
 
 _OPEN_TIMEOUT_S: Final = 15.0
 _CLOSE_TIMEOUT_S: Final = 2.0
+# OpenSSL's numbers for a certificate whose time is still to come, or over.
+_NOT_VALID_NOW: Final = (9, 10)
 _LOOPBACK_HOSTS: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -170,7 +172,7 @@ def _why_not(error: Exception) -> str:
         case ConnectionRefusedError():
             return "Nothing listens at the relay's address. Is the relay running?"
         case ssl.SSLCertVerificationError():
-            return "The relay's TLS certificate is not trusted by this system. SSL_CERT_FILE can name one that is."
+            return _why_not_trusted(error)
         case ssl.SSLError():
             return "No TLS connection to the relay could be made."
         case InvalidProxy() | ImportError():  # websockets imports what it needs for SOCKS only then
@@ -185,3 +187,9 @@ def _why_not(error: Exception) -> str:
             return "The relay's name could not be resolved, or its network is not reachable."
         case _:
             return "The relay could not be reached."
+
+
+def _why_not_trusted(error: ssl.SSLCertVerificationError) -> str:
+    if error.verify_code in _NOT_VALID_NOW:
+        return "The relay's TLS certificate is not valid now: it has expired, or this machine's clock is wrong."
+    return "The relay's TLS certificate is not trusted by this system. SSL_CERT_FILE can name one that is."

@@ -2,12 +2,16 @@
 
 import asyncio
 import socket
+import ssl
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
 
 import pytest
+import trustme
 
 from host.protocol.errors import ErrorCode
 from host.protocol.limits import MIB
@@ -120,6 +124,29 @@ async def test_what_leads_to_another_relay_is_not_followed(relay: ScriptedRelay,
 async def test_garbage_for_tls_is_tried_again(tmp_path: Path) -> None:
     async with answering(b"\x00garbage" * 64) as port:
         await expect_retries(f"wss://127.0.0.1:{port}", tmp_path, "No TLS connection to the relay could be made.")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system's own store judges certificates")
+@pytest.mark.parametrize("off_by", [timedelta(days=-2), timedelta(days=2)], ids=["expired", "still to come"])
+async def test_a_certificate_whose_time_is_not_now_makes_look_at_the_clock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, off_by: timedelta
+) -> None:
+    authority, middle = trustme.CA(), datetime.now(UTC) + off_by
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+    day = timedelta(days=1)
+    certificate = authority.issue_cert("127.0.0.1", not_before=middle - day, not_after=middle + day)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(context)
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=context)
+    try:
+        await expect_retries(
+            f"wss://127.0.0.1:{server.sockets[0].getsockname()[1]}",
+            tmp_path,
+            "The relay's TLS certificate is not valid now: it has expired, or this machine's clock is wrong.",
+        )
+    finally:
+        server.close()
 
 
 async def test_a_relay_that_never_finishes_the_handshake_is_tried_again(
