@@ -27,6 +27,10 @@ _FOREIGN: Final = (
     "Another user of this machine came back in place of your browser, so nobody was signed in. "
     "If that was you, run: pocketcoder login --device"
 )
+_REFUSED: Final = (
+    "The relay did not let you in: the sign-in was cancelled in the browser, or the account you chose may not sign in "
+    "there. Run pocketcoder login again, or ask whoever runs the relay, whose pocketcoder-relay audit tells the reason."
+)
 _FAILED_PAGE: Final = "Signing in did not work. Look at the terminal, which says why."
 
 
@@ -124,7 +128,7 @@ class _CallbackListener:
             self._callback.set_result(code)
             return "200 OK", _DONE_PAGE
         # What the query says of the reason is foreign text and is not repeated.
-        self._callback.set_exception(LoginFailed("The relay did not let you in. Run pocketcoder login again."))
+        self._callback.set_exception(LoginFailed(_REFUSED))
         return "400 Bad Request", _FAILED_PAGE
 
 

@@ -208,7 +208,7 @@ async def test_a_refusal_by_the_relay_ends_the_attempt_at_once(attempt: LoginAtt
     page = await browser.come_back(error="access_denied", error_description="s3cret")
     assert page.startswith("HTTP/1.1 400 ")
 
-    with pytest.raises(LoginFailed, match="pocketcoder login") as raised:
+    with pytest.raises(LoginFailed, match=r"cancelled .* may not sign in .* pocketcoder login again") as raised:
         await attempt.exchange(timeout_s=5)
     assert "s3cret" not in str(raised.value)
 

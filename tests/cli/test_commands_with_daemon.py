@@ -238,7 +238,7 @@ def test_a_sign_in_that_the_relay_refuses_fails(machine: MachineProcess, relay_u
     code, _, said = login.ended()
 
     assert code == FAILED
-    assert "The relay did not let you in." in said
+    assert "The relay did not let you in: " in said
 
 
 def test_signing_in_at_a_relay_that_does_not_answer_fails(machine: MachineProcess) -> None:
