@@ -7,6 +7,7 @@ and each says what to do: replaced by another daemon, a version not spoken, nobo
 
 import asyncio
 import logging
+import os
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -275,8 +276,8 @@ class Link:
 
 def _what_failed(fault: Exception) -> str:
     """The system's own word, because on a full disk no log has it; but no path, and nothing foreign."""
-    if isinstance(fault, OSError) and fault.strerror:
-        return system_refusal(OSError(fault.errno, fault.strerror))
+    if isinstance(fault, OSError) and fault.errno is not None and fault.errno > 0:
+        return system_refusal(OSError(fault.errno, os.strerror(fault.errno)))
     return "This machine could not work on the link. The daemon's log says why."
 
 
