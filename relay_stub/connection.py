@@ -90,11 +90,12 @@ class _Hello(msgspec.Struct, rename="camel"):
 
 @dataclass
 class Connection:
-    """One peer's connection; its role is set right after it is made."""
+    """One peer's connection; its role is set right after it is made. ``authenticated`` is called after each hello."""
 
     relay: Relay
     socket: PeerSocket
     visit: Visit
+    authenticated: Callable[[], None] = lambda: None
     id: str = field(default_factory=lambda: uuid4().hex)
     claims: AccessClaims | None = None
     _deadline: asyncio.TimerHandle | None = None
@@ -217,6 +218,7 @@ class Connection:
         label = role.hello(envelope, claims)
         self.relay.accounts.describe_session(claims.session_id, label=label, address=self.visit.address)
         self.claims = claims
+        self.authenticated()
         self._close_in(claims.expires_at_s - time.time() + self.relay.config.token_expiry_grace_s)
         self._watch_session(claims)
 

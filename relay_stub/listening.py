@@ -9,11 +9,12 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from aiohttp import web
 
 from relay_stub.addresses import client_address, network_of
+from relay_stub.strangers import Account
 
 logger = logging.getLogger(__name__)
 
@@ -52,18 +53,28 @@ class ConnectionCount:
         return leave
 
 
-class _Admitted(asyncio.Protocol):
-    """Passes everything on to aiohttp's protocol, and calls ``leave`` when the connection is gone."""
+class Admitted(asyncio.Protocol):
+    """Passes everything on to aiohttp's protocol, and calls ``leave`` when the connection is gone.
+
+    With an ``account`` it is dropped when that takes no more.
+    """
 
     def __init__(self, served: asyncio.Protocol, leave: Callable[[], None]) -> None:
         self._served = served
         self._leave = leave
+        self._transport: asyncio.Transport | None = None
+        self.account: Account | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
         self._served.connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
-        self._served.data_received(data)
+        if self.account is None or self.account.takes(len(data)):
+            self._served.data_received(data)
+        elif self._transport is not None:
+            self.account.close()
+            self._transport.abort()
 
     def eof_received(self) -> bool | None:
         return self._served.eof_received()
@@ -121,7 +132,7 @@ class _Door:
         is_served = False
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: _Admitted(self.new_protocol(), leave),
+                lambda: Admitted(self.new_protocol(), leave),
                 accepted,
                 ssl=self.tls,
                 ssl_handshake_timeout=_TLS_HANDSHAKE_TIMEOUT_S if self.tls else None,

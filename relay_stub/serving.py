@@ -11,11 +11,12 @@ from host.protocol.limits import MAX_CLIENT_FRAME_BYTES, MAX_FRAME_BYTES
 from relay_stub.client_role import ClientRole
 from relay_stub.connection import Connection, Relay, Role
 from relay_stub.daemon_role import DaemonRole
-from relay_stub.listening import ConnectionCount
+from relay_stub.listening import Admitted, ConnectionCount
 from relay_stub.oauth.routes import too_many
 from relay_stub.oauth.visits import Visits
 from relay_stub.peer_socket import PeerSocket
 from relay_stub.rate_limits import Deed, RateLimits
+from relay_stub.strangers import Strangers
 from relay_stub.version import relay_version
 
 _DEEDS: dict[str, Deed] = {"/ws/daemon": "connect", "/ws/client": "connect"}
@@ -44,6 +45,7 @@ class Serving:
         self._relay = relay
         self._visits = visits
         self._count = count
+        self._strangers = Strangers()
         self._sockets: set[PeerSocket] = set()
 
     def add_to(self, app: web.Application) -> None:
@@ -88,13 +90,18 @@ class Serving:
         # as the contract has it.
         response._pong_heartbeat = config.heartbeat_timeout_s
         await response.prepare(request)
-        socket = PeerSocket(response, request)
+        socket, visit = PeerSocket(response, request), self._visits.of(request)
+        account = self._strangers.account(visit.address)
+        protocol = request.transport.get_protocol() if request.transport is not None else None
+        if isinstance(protocol, Admitted):
+            protocol.account = account
         self._sockets.add(socket)
         try:
-            connection = Connection(self._relay, socket, self._visits.of(request))
+            connection = Connection(self._relay, socket, visit, authenticated=account.close)
             await socket.run(connection.serve(role(connection)))
         finally:
             self._sockets.discard(socket)
+            account.close()
         return response
 
     async def _close_sockets(self, _: web.Application) -> None:

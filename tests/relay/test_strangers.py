@@ -10,12 +10,23 @@ from urllib.parse import urlsplit
 import aiohttp
 import pytest
 
+from host.protocol.limits import MIB
 from host.protocol.messages.auth import TokenRefresh, Tokens
+from relay_stub import strangers
 from relay_stub.administration import Administration
 from relay_stub.client import ClientError, RelayClient
 from relay_stub.rate_limits import LOCAL_RATES, Deed, Rate
 from relay_stub.store.database import Database
-from tests.support.relay import BOUND_S, DAEMON_PATH, RawSocket, error_of, refresh, running_relay, sign_in
+from tests.support.relay import (
+    BOUND_S,
+    DAEMON_PATH,
+    RawSocket,
+    error_of,
+    head_of_frame,
+    refresh,
+    running_relay,
+    sign_in,
+)
 
 FEW = Rate(0.001, 3)
 
@@ -220,3 +231,39 @@ async def connected_or_none(
         return await connecting
     except aiohttp.WSServerHandshakeError:
         return None
+
+
+async def test_strangers_of_one_address_send_so_much_and_who_is_signed_in_as_much_as_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is no whole message yet is kept in memory."""
+    monkeypatch.setattr(strangers.Strangers.__init__, "__defaults__", (3 * MIB,))
+    begun = head_of_frame(8 * MIB) + bytes(2 * MIB)
+    async with running_relay(tmp_path / "relay") as url:
+        tokens = await sign_in(url, "alice")
+        async with (
+            RelayClient.connect(url) as phone,
+            RawSocket.connect(url, DAEMON_PATH) as first,
+            RawSocket.connect(url, DAEMON_PATH) as second,
+        ):
+            await phone.hello(tokens.access_token)
+            for stranger in (first, second):
+                stranger.writer.write(begun)
+            ending = [asyncio.create_task(stranger.read_to_end()) for stranger in (first, second)]
+            done, _ = await asyncio.wait(ending, timeout=BOUND_S / 2, return_when=asyncio.FIRST_COMPLETED)
+            assert len(done) == 1
+            for _ in range(3):
+                await phone.request("machines_list", {"filler": "x" * 2 * MIB})
+
+
+def test_what_strangers_sent_is_given_back_when_they_authenticate_or_go() -> None:
+    of_all = strangers.Strangers(100)
+    first, second = of_all.account("2001:db8::1"), of_all.account("2001:db8::2")
+    assert first.takes(100)
+    assert not second.takes(1)
+    assert of_all.account("192.0.2.1").takes(100)
+    for _ in range(2):
+        first.close()
+    assert first.takes(1000)
+    assert second.takes(99)
+    assert not second.takes(1)
