@@ -110,8 +110,8 @@ class _Door:
                     accepted, peer = await loop.sock_accept(listener)
                 except ConnectionError:
                     continue
-                except OSError:
-                    logger.exception("No connection can be accepted; trying again")
+                except OSError as exc:
+                    logger.warning("No connection can be accepted: %s. Trying again", exc.strerror)
                     await asyncio.sleep(_ACCEPT_PAUSE_S)
                     continue
                 self._admit(accepted, peer[0])
@@ -170,9 +170,13 @@ async def listening(
         door = _Door(serve, count, tls)
         with ExitStack() as open_now:
             listeners = await _listeners(host, port, open_now)
-            for listener in listeners:
-                open_now.callback(asyncio.create_task(door.accept(listener)).cancel)
-            yield listeners[0].getsockname()[1]
+            accepting = [asyncio.create_task(door.accept(listener)) for listener in listeners]
+            try:
+                yield listeners[0].getsockname()[1]
+            finally:
+                for task in accepting:
+                    task.cancel()
+                await asyncio.wait(accepting)
     finally:
         await runner.cleanup()
 
