@@ -15,11 +15,12 @@ from host.protocol.catalog import (
     request_timeout_s,
 )
 from host.protocol.errors import ErrorCode, InvalidRequest, ProtocolError, unforeseen
-from host.protocol.messages.agents import AgentSessionNew
+from host.protocol.limits import MAX_PAGE_ITEMS
+from host.protocol.messages.agents import AgentSessionNew, AgentSessionsList
 from host.protocol.messages.base import Request, encode_payload, parse_request
-from host.protocol.messages.commands import CommandExec
+from host.protocol.messages.commands import CommandExec, CommandRunsList
 from host.protocol.messages.files import FsList, FsMove, FsRead, FsWrite, FsWriteResponse
-from host.protocol.messages.git import GitDiff, GitStage
+from host.protocol.messages.git import GitDiff, GitLog, GitStage
 from host.protocol.messages.system import DaemonRegister
 
 CONTRACTS_CODES = {
@@ -110,6 +111,13 @@ def test_a_refusal_repeats_nothing_of_a_secret_payload() -> None:
 
 def test_members_that_are_not_known_are_ignored() -> None:
     assert parse_request(FsList, b'{"path":"src","later":true}') == FsList(path="src", depth=1)
+
+
+@pytest.mark.parametrize("model", [GitLog, CommandRunsList, AgentSessionsList])
+def test_who_asks_for_more_than_a_page_holds_gets_a_page(
+    model: type[GitLog | CommandRunsList | AgentSessionsList],
+) -> None:
+    assert parse_request(model, b'{"limit":1000000}').limit == MAX_PAGE_ITEMS
 
 
 def test_null_for_if_match_is_told_apart_from_its_absence() -> None:

@@ -6,8 +6,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from pydantic import Field, StringConstraints
 
-from host.protocol.limits import MAX_PAGE_ITEMS
-from host.protocol.messages.base import Event, Request, Response, WireModel
+from host.protocol.messages.base import Event, PageLimit, Request, Response, WireModel
 
 PermissionMode = Literal["default", "acceptEdits", "plan", "dontAsk", "auto", "bypassPermissions"]
 SessionState = Literal["idle", "running", "waiting", "queued"]
@@ -118,7 +117,7 @@ class AgentSessionsList(Request):
     """Last activity first. ``before``: the ``agent_session_id`` of the last session of the page before."""
 
     wire_type: ClassVar[str] = "agent_sessions_list"
-    limit: Annotated[int, Field(ge=1, le=MAX_PAGE_ITEMS)] = 50
+    limit: PageLimit = 50
     before: AgentSessionId | None = None
 
 

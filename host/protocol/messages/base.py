@@ -6,13 +6,17 @@ cheaper to make and to encode, which matters for listings of 10,000 entries.
 """
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from host.protocol.errors import InvalidRequest
+from host.protocol.limits import MAX_PAGE_ITEMS
+
+# Who asks for more than a page holds gets a page, with ``more``.
+PageLimit = Annotated[int, Field(ge=1), AfterValidator(lambda asked: min(asked, MAX_PAGE_ITEMS))]
 
 
 class WireModel(BaseModel):

@@ -11,10 +11,9 @@ from host.protocol.limits import (
     COMMAND_TIMEOUT_MAX_MS,
     COMMAND_TIMEOUT_MIN_MS,
     MAX_COMMAND_CHARS,
-    MAX_PAGE_ITEMS,
     MAX_REQUEST_ID_CHARS,
 )
-from host.protocol.messages.base import Event, Request, Response
+from host.protocol.messages.base import Event, PageLimit, Request, Response
 
 ExitReason = Literal["exited", "cancelled", "timeout", "interrupted"]
 RunId = Annotated[str, Field(min_length=1, max_length=MAX_REQUEST_ID_CHARS)]
@@ -75,7 +74,7 @@ class CommandRunsList(Request):
     """Newest first. ``before``: the ``request_id`` of the last run of the page before."""
 
     wire_type: ClassVar[str] = "command_runs_list"
-    limit: Annotated[int, Field(ge=1, le=MAX_PAGE_ITEMS)] = 50
+    limit: PageLimit = 50
     before: RunId | None = None
 
 

@@ -10,10 +10,9 @@ from host.protocol.limits import (
     MAX_COMMIT_MESSAGE_CHARS,
     MAX_DIFF_CONTEXT_LINES,
     MAX_GIT_PATHS,
-    MAX_PAGE_ITEMS,
     MAX_REF_CHARS,
 )
-from host.protocol.messages.base import Event, Request, Response
+from host.protocol.messages.base import Event, PageLimit, Request, Response
 from host.protocol.messages.files import Encoding
 
 Operation = Literal["merge", "rebase", "cherry-pick", "revert", "bisect"]
@@ -259,7 +258,7 @@ class GitLog(Request):
     wire_type: ClassVar[str] = "git_log"
     ref: Ref | None = None
     path: str | None = None
-    limit: Annotated[int, Field(ge=1, le=MAX_PAGE_ITEMS)] = 50
+    limit: PageLimit = 50
     skip: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
 
 
