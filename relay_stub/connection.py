@@ -218,6 +218,7 @@ class Connection:
         label = role.hello(envelope, claims)
         self.relay.accounts.describe_session(claims.session_id, label=label, address=self.visit.address)
         self.claims = claims
+        self.socket.is_stranger = False
         self.authenticated()
         self._close_in(claims.expires_at_s - time.time() + self.relay.config.token_expiry_grace_s)
         self._watch_session(claims)

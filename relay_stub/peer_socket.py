@@ -22,6 +22,7 @@ from host.protocol.envelope import (
     encode_envelope,
 )
 from host.protocol.limits import BAD_FRAME_WINDOW_S, MAX_BAD_FRAMES, MAX_QUEUED_BYTES, MAX_QUEUED_FRAMES
+from relay_stub.strangers import MAX_DECODED_BYTES
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +33,10 @@ _STALLED_S: Final = 10.0
 
 
 class PeerSocket:
-    """``send`` never waits and never raises; what cannot be sent any more is dropped with the connection."""
+    """``send`` never waits and never raises; what cannot be sent any more is dropped with the connection.
+
+    ``is_stranger`` until its owner says otherwise.
+    """
 
     def __init__(self, response: web.WebSocketResponse, request: web.Request) -> None:
         self._response = response
@@ -45,6 +49,7 @@ class PeerSocket:
         self._last_taken_s = self._loop.time()
         self._bad_frames: list[float] = []
         self._close_code: int | None = None
+        self.is_stranger = True
 
     @property
     def is_closing(self) -> bool:
@@ -128,14 +133,19 @@ class PeerSocket:
             await _end(shutting)
 
     async def envelopes(self) -> AsyncIterator[Envelope | NotAMessage | InvalidEnvelope]:
-        """Yield what the peer sends, also what is wrong with it, until the connection ends."""
+        """Yield what the peer sends, also what is wrong with it, until the connection ends.
+
+        What takes long to decode is not decoded for a stranger: nobody signs in with as much.
+        """
         async for message in self._response:
             if self.is_closing:
                 return
             if len(self._queue) > _BURST_FRAMES:
                 # Who asks faster than the answers are written lets the writer go first.
                 await asyncio.sleep(0)
-            if message.type is WSMsgType.BINARY:
+            if self.is_stranger and len(message.data) > MAX_DECODED_BYTES:
+                yield NotAMessage()
+            elif message.type is WSMsgType.BINARY:
                 yield binary_frame(message.data)
                 self._count_bad_frame()
             elif message.type is WSMsgType.TEXT:

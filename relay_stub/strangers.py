@@ -1,4 +1,4 @@
-"""What strangers may make the relay keep: messages that aren't whole yet, before anybody has authenticated."""
+"""What strangers may make the relay keep and decode, before anybody has authenticated."""
 
 from collections import Counter
 from typing import Final
@@ -8,6 +8,8 @@ from relay_stub.addresses import network_of
 
 # Two of the largest messages, or the registrations of a whole office at once.
 MAX_BYTES_OF_NETWORK: Final = 64 * MIB
+# To decode more takes the time of many; a hello with 500 projects is far below.
+MAX_DECODED_BYTES: Final = 4 * MIB
 
 
 class Strangers:

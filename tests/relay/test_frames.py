@@ -3,8 +3,12 @@
 import asyncio
 from itertools import product
 
+import pytest
+
+from host.protocol.close_codes import CloseCode
 from host.protocol.limits import MAX_CLIENT_FRAME_BYTES, MAX_FRAME_BYTES
 from relay_stub.client import Message, RelayClient
+from relay_stub.strangers import MAX_DECODED_BYTES
 from tests.support.relay import (
     CLIENT_PATH,
     DAEMON_PATH,
@@ -59,6 +63,18 @@ async def test_a_client_is_told_the_limit_of_what_it_sends_and_a_daemon_its_own(
     async with ScriptedDaemon.connect(relay_url, "alice") as daemon, RelayClient.sign_in(relay_url, "alice") as client:
         assert client.welcome["limits"]["maxFrameBytes"] == MAX_CLIENT_FRAME_BYTES
         assert daemon.registered["limits"]["maxFrameBytes"] == MAX_FRAME_BYTES
+
+
+@pytest.mark.parametrize(("size_bytes", "is_decoded"), [(MAX_DECODED_BYTES, True), (MAX_DECODED_BYTES + 1, False)])
+async def test_what_takes_long_to_decode_is_not_decoded_for_a_stranger(
+    relay_url: str, size_bytes: int, is_decoded: bool
+) -> None:
+    async with RelayClient.connect(relay_url) as stranger:
+        await stranger.send_raw(frame_of_size(size_bytes, "fs_write", requestId="r1"))
+        refusal = await next_message(stranger)
+        assert refusal["error"]["code"] == "UNAUTHORIZED"
+        assert ("requestId" in refusal) == is_decoded
+        assert await stranger.closed() == CloseCode.NOT_AUTHENTICATED
 
 
 NO_MESSAGES = {
