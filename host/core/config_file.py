@@ -70,8 +70,9 @@ def read_config(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} is larger than {MAX_CONFIG_BYTES // 1024} KB. Remove what does not belong there.")
     try:
         content = tomllib.loads(raw.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as exc:
-        place = f" (near {exc})" if isinstance(exc, tomllib.TOMLDecodeError) else ""
+    except (ValueError, RecursionError) as exc:
+        # Not TOML, not UTF-8, or a number that Python takes for an attack.
+        place = f": {exc}" if isinstance(exc, tomllib.TOMLDecodeError) else ""
         raise ConfigError(f"{path} is not valid TOML{place}. Mend it, or move it away.") from exc
     return dict(_checked(path, name, value) for name, value in _flat(content).items())
 

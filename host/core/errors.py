@@ -1,5 +1,14 @@
 """Errors that end a command or a start with a sentence for people."""
 
+import errno
+
+_ADVICE = {
+    errno.EISDIR: "It should be a file: move the directory away.",
+    errno.ENOTDIR: "Part of that path should be a directory: move what is there away.",
+    errno.ENOENT: "It is gone, or a link that leads nowhere: make it, or remove the link.",
+}
+_OTHERWISE = "Check the disk's space and the permissions."
+
 
 class ForPeople(Exception):
     """The message is a full sentence for a person: what happened, to what, what to do next."""
@@ -8,4 +17,5 @@ class ForPeople(Exception):
 def system_refusal(error: OSError) -> str:
     """The same of what the operating system refuses, for a command or a start that it ends."""
     where = f" {error.filename}" if error.filename else ""
-    return f"The system refused{where}: {error.strerror}. Check the disk's space and the permissions."
+    why = error.strerror or type(error).__name__
+    return f"The system refused{where}: {why}. {_ADVICE.get(error.errno or 0, _OTHERWISE)}"

@@ -73,7 +73,8 @@ class Settings:
         an empty one counts as unset. Raises SettingsError or ConfigError for the first wrong setting; OSError.
         """
         values = {}
-        if config_file.exists():
+        # A link that leads nowhere is somebody's, too, and must not pass for no file.
+        if config_file.is_symlink() or config_file.exists():
             from host.core.config_file import read_config  # noqa: PLC0415 - only where there is one
 
             values = read_config(config_file)

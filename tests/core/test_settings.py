@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from host.core.errors import ForPeople
+from host.core.errors import ForPeople, system_refusal
 from host.core.settings import DEFAULT_RELAY_URL, Settings, SettingsError, relay_url
 
 NOWHERE = Path("/nonexistent/config.toml")
@@ -154,6 +154,10 @@ def test_the_file_sets_what_the_environment_leaves_open(tmp_path: Path) -> None:
         ('[log]\nlevel = "loud"', "must be one of error, warning, info, debug"),
         ('[relay]\nurl = "ws://relay.example"', "an unencrypted connection is only allowed to this machine"),
         ("[relay", "is not valid TOML"),
+        ("[log]\nlevel = info", "line 2"),
+        ("\ufeff[log]", "is not valid TOML"),
+        (f"[control]\nport = {'1' * 5000}", "is not valid TOML"),
+        ("a = " + "[" * 30_000, "is not valid TOML"),
         ("x" * 70_000, "larger than 64 KB"),
     ],
 )
@@ -163,3 +167,25 @@ def test_a_wrong_file_is_told_with_what_to_write_instead(tmp_path: Path, text: s
         loaded({}, file)
     assert said in str(failure.value)
     assert str(file) in str(failure.value)
+
+
+def test_a_file_that_is_not_utf_8_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_bytes(b"\xff\xfe[\x00")
+    with pytest.raises(ForPeople, match="is not valid TOML"):
+        loaded({}, file)
+
+
+def test_a_directory_or_a_link_that_leads_nowhere_is_no_absent_file(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(OSError, match="No such file") as refused:
+        loaded({}, file)
+    assert "remove the link" in system_refusal(refused.value)
+
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(OSError, match="directory") as refused:
+        loaded({}, file)
+    assert str(file) in system_refusal(refused.value)
+    assert "move the directory away" in system_refusal(refused.value)
