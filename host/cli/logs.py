@@ -1,5 +1,7 @@
 """Reading the log: its last lines, and what comes after them, also when it is rotated."""
 
+import copy
+import itertools
 import os
 import re
 import time
@@ -7,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from host.core.clock import rfc3339
 from host.core.errors import ForPeople
@@ -42,19 +44,30 @@ class Wanted:
 
 def time_of(text: str, *, now_s: float) -> str:
     """``10m``, ``2h`` or ``1d`` ago, or a time, as the log writes it. Raises LogError."""
-    if (age := re.fullmatch(r"(\d{1,6})([smhd])", text)) is not None:
-        return rfc3339(now_s - timedelta(**{_AGES[age[2]]: int(age[1])}).total_seconds())
     try:
+        if (age := re.fullmatch(r"(\d{1,6})([smhd])", text)) is not None:
+            return rfc3339(now_s - timedelta(**{_AGES[age[2]]: int(age[1])}).total_seconds())
         return rfc3339(datetime.fromisoformat(text).astimezone().timestamp())
-    except ValueError as exc:
+    except (ValueError, OverflowError) as exc:  # also for a year that there never was
         raise LogError(f"{text!r} is no time. Write 30s, 10m, 2h or 1d, or a time such as 2026-02-12T10:00.") from exc
 
 
-def last_lines(path: Path, count: int, wanted: Callable[[str], bool]) -> tuple[list[str], int]:
-    """The last of the wanted lines, and the position behind all. Raises FileNotFoundError."""
+def last_lines(path: Path, count: int, wanted: Wanted) -> tuple[list[str], int]:
+    """The last of the wanted lines, also from rotated files, and the position behind all in the log itself.
+
+    Raises FileNotFoundError where there is no log. ``wanted`` is left as it is at that position.
+    """
+    count, unread = min(count, _MAX_TAIL_LINES), copy.copy(wanted)
     with path.open("rb") as file:
-        lines = deque((line for line in map(_text, file) if wanted(line)), maxlen=min(count, _MAX_TAIL_LINES))
-        return list(lines), file.tell()
+        lines = _last_of(file, count, wanted)
+        position = file.tell()
+    rotated = (path.with_name(f"{path.name}.{number}") for number in itertools.count(1))
+    for older in itertools.takewhile(Path.exists, rotated):
+        if len(lines) >= count:
+            break
+        with older.open("rb") as file:
+            lines = _last_of(file, count - len(lines), copy.copy(unread)) + lines
+    return lines, position
 
 
 def follow_log(path: Path, position: int, show: Callable[[str], None]) -> None:
@@ -73,6 +86,10 @@ def follow_log(path: Path, position: int, show: Callable[[str], None]) -> None:
             time.sleep(_LOOK_INTERVAL_S)
     finally:
         file.close()
+
+
+def _last_of(file: BinaryIO, count: int, wanted: Wanted) -> list[str]:
+    return list(deque((line for line in map(_text, file) if wanted(line)), maxlen=count))
 
 
 def _was_rotated(path: Path, descriptor: int, position: int) -> bool:

@@ -111,8 +111,17 @@ class PrivateRotatingFileHandler(RotatingFileHandler):
     def _open(self) -> TextIOWrapper:
         return open(self.baseFilename, "a", encoding=self.encoding, errors=self.errors, opener=_open_private)
 
+    def emit(self, record: logging.LogRecord) -> None:
+        """Somebody who tidies up may have removed the file: the next message makes it anew."""
+        if not os.path.exists(self.baseFilename):
+            self._let_go()
+        super().emit(record)
+
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the base class's name
         """A full disk loses messages and nothing else. The next message opens the file anew."""
+        self._let_go()
+
+    def _let_go(self) -> None:
         stream, self.stream = self.stream, None  # the base class opens None anew
         if stream is not None:
             with contextlib.suppress(OSError):

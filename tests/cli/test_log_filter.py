@@ -57,7 +57,24 @@ def test_what_came_before_a_time_is_left_out(log: Path) -> None:
     assert shown(log, since=time_of("2026-02-12T12:03:00+00:00", now_s=0)).count("message ") == 1
 
 
-@pytest.mark.parametrize("text", ["yesterday", "", "10", "m", "-5m", "99999999d"])
+def test_what_was_rotated_away_is_shown_before_the_rest_as_far_as_it_is_asked_for(log: Path) -> None:
+    texts = [log.read_text().replace("message ", f"{age} ") for age in ("oldest", "older", "newest")]
+    for name, text in zip(("daemon.log.2", "daemon.log.1", "daemon.log"), texts, strict=True):
+        log.with_name(name).write_text(text)
+    lines = [line for text in texts for line in text.splitlines()]
+    last = len(texts[2].splitlines())
+
+    assert shown(log).splitlines() == lines
+    assert last_lines(log, last + 1, Wanted()) == (lines[-last - 1 :], log.stat().st_size)
+    assert [age in shown(log, "error") for age in ("oldest 3", "older 3", "newest 3", "newest 2")] == [True] * 3 + [
+        False
+    ]
+
+    log.write_text("")
+    assert last_lines(log, 2, Wanted()) == (lines[:-last][-2:], 0)
+
+
+@pytest.mark.parametrize("text", ["yesterday", "", "10", "m", "-5m", "99999999d", "999999d", "0001-01-01"])
 def test_what_is_no_time_is_told_with_what_is_one(text: str) -> None:
     with pytest.raises(LogError, match="10m, 2h or 1d"):
         time_of(text, now_s=NOON_S)

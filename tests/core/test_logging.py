@@ -100,6 +100,27 @@ def test_a_full_disk_loses_messages_but_breaks_nothing(tmp_path: Path) -> None:
     assert (tmp_path / "daemon.log").read_text() == "written again\n"
 
 
+def test_a_log_that_was_removed_is_made_anew(tmp_path: Path) -> None:
+    path = tmp_path / "logs" / "daemon.log"
+    path.parent.mkdir()
+    handler = PrivateRotatingFileHandler(path)
+    logger = logging.getLogger("host.test")
+    logging.getLogger().addHandler(handler)
+    logging.getLogger().setLevel(logging.INFO)
+
+    logger.info("removed")
+    path.unlink()
+    logger.info("seen")
+    path.unlink()
+    path.parent.rmdir()
+    logger.info("nowhere to go")
+    path.parent.mkdir()
+    logger.info("seen again")
+
+    handler.close()
+    assert path.read_text() == "seen again\n"
+
+
 def test_a_closed_stderr_breaks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     closed = io.StringIO()
     closed.close()
