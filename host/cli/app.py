@@ -16,6 +16,7 @@ from host.cli.output import errors_for_people, fail, print_table
 from host.cli.status import show_status
 from host.cli.surroundings import control, surroundings
 from host.control_plane.client import ControlClient, checked
+from host.control_plane.words import work_of
 from host.core.home import HostPaths, find_paths
 from host.core.instance_lock import holder
 from host.core.settings import DEFAULT_RELAY_URL, Settings, relay_url
@@ -229,9 +230,14 @@ def logs(
 
 
 def _wake(paths: HostPaths, settings: Settings, pid: int) -> None:
-    """A daemon runs already; one that has given up is asked to try again."""
+    """A daemon runs already; one that has given up is asked to try again. One that is stopping will not be there."""
     control = ControlClient(paths, settings.control_port)
-    relay = json.loads(checked(control.request("GET", "/status")).body)["relay"]
-    if not relay["connected"]:
+    status = json.loads(checked(control.request("GET", "/status")).body)
+    if status["stopping"]:
+        fail(
+            f"The daemon (process {pid}) is stopping and waits for {work_of(status) or 'its last answers'}. "
+            "When it has stopped, run this again; to stop it now: pocketcoder stop --force"
+        )
+    if not status["relay"]["connected"]:
         checked(control.request("POST", "/re-register"))
     typer.echo(f"PocketCoder is already running (process {pid}).")

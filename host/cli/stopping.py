@@ -26,7 +26,8 @@ def wait_for_end(paths: HostPaths, control: ControlClient, *, is_forced: bool) -
     while (pid := holder(paths.pid_file)) is not None:
         now_s = time.monotonic()
         if now_s - began_s > TIMEOUT_S:
-            fail(f"The daemon (process {pid}) has not stopped within {TIMEOUT_S:g} s. Try: pocketcoder stop --force")
+            what_helps = f"kill -9 {pid}" if is_forced else "pocketcoder stop --force"
+            fail(f"The daemon (process {pid}) has not stopped within {TIMEOUT_S:g} s. End it now with: {what_helps}")
         if now_s >= ask_s and not is_forced:
             ask_s = now_s + _ASK_INTERVAL_S
             work = _work(control)

@@ -44,7 +44,8 @@ class DaemonUnresponsive(ControlError):
     def __init__(self, pid: int, port: int) -> None:
         super().__init__(
             f"The daemon (process {pid}) does not answer on port {port}. It may be starting or stopping: try again in "
-            "a moment. If it was started with another POCKETCODER_CONTROL_PORT, set the same one here."
+            "a moment. If it was started with another POCKETCODER_CONTROL_PORT, set the same one here. If it stays "
+            f"silent, end it with: kill -9 {pid}"
         )
 
 

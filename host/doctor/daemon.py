@@ -8,13 +8,13 @@ from host.auth.keyring_vault import VaultUnusable
 from host.auth.token_store import TokenStore
 from host.autostart.choice import autostart
 from host.autostart.port import AutostartFailed
-from host.control_plane.client import ControlError, DaemonNotRunning
+from host.control_plane.client import ControlError, DaemonNotRunning, ForeignListener
 from host.core.instance_lock import holder
 from host.doctor.finding import Finding, Patient, ok
 
 ROUND_TRIP_TIMEOUT_S: Final = 10.0
 _LOOK_INTERVAL_S: Final = 0.02
-_NOT_RUNNING: Final = Finding("unknown", "The daemon does not run.")
+_NO_ANSWER: Final = Finding("unknown", "The daemon does not run, or does not answer.")
 
 
 def signed_in(patient: Patient) -> Finding:
@@ -42,15 +42,23 @@ def running(patient: Patient) -> Finding:
         patient.control().request("GET", "/health", timeout_s=5)
     except DaemonNotRunning:
         return Finding("broken", "The daemon has just ended.", "pocketcoder start")
+    except ForeignListener as exc:
+        return Finding("broken", str(exc), "End that program, or set POCKETCODER_CONTROL_PORT to another port.")
     except ControlError as exc:
-        return Finding("broken", str(exc), "pocketcoder stop --force; pocketcoder start")
+        return Finding(
+            "broken", str(exc), f"pocketcoder start; if that gets no answer either: kill -9 {pid}, and again"
+        )
+    status = patient.status()
+    if status is not None and status["stopping"]:
+        message = f"The daemon (process {pid}) is stopping; it refuses what the phone asks for."
+        return Finding("warning", message, "pocketcoder stop, which waits for it; then: pocketcoder start")
     return ok(f"The daemon runs (process {pid}).")
 
 
 def registered(patient: Patient) -> Finding:
     status = patient.status()
     if status is None:
-        return _NOT_RUNNING
+        return _NO_ANSWER
     relay = status["relay"]
     if relay["connected"]:
         return ok(f"Connected since {relay['lastConnectedAt']}.")
@@ -80,7 +88,7 @@ def warnings(patient: Patient) -> Finding:
     """What the daemon itself has noticed, of projects that can't be watched too."""
     status = patient.status()
     if status is None:
-        return _NOT_RUNNING
+        return _NO_ANSWER
     noticed = status["capabilities"]["warnings"]
     if not noticed:
         return ok("The daemon has noticed nothing that is wrong.")
@@ -90,7 +98,7 @@ def warnings(patient: Patient) -> Finding:
 def projects(patient: Patient) -> Finding:
     status = patient.status()
     if status is None:
-        return _NOT_RUNNING
+        return _NO_ANSWER
     if not status["projects"]:
         return Finding("warning", "There are no projects, so the phone has nothing to show.", "pocketcoder add PATH")
     return ok(f"{len(status['projects'])} projects.")

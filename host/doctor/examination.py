@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
+from host.core.errors import ForPeople, system_refusal
 from host.doctor import daemon, machine, network
 from host.doctor.finding import Check, Finding, Patient
 
@@ -40,6 +41,12 @@ def examine(patient: Patient, checks: Mapping[str, Check] = CHECKS) -> Iterator[
     for name, check in checks.items():
         try:
             yield Examined(name, check(patient))
+        except ForPeople as exc:
+            # The sentence says what to do.
+            yield Examined(name, Finding("broken", str(exc)))
+        except OSError as exc:
+            yield Examined(name, Finding("broken", system_refusal(exc)))
         except Exception:
             logger.exception("The check %s failed", name)
-            yield Examined(name, Finding("broken", "This could not be looked at.", "pocketcoder logs --level error"))
+            message = "This could not be looked at: a fault of PocketCoder's."
+            yield Examined(name, Finding("broken", message, "Report it, with what was printed."))

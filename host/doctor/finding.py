@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from host.control_plane.client import ControlClient, ControlError
+from host.control_plane.client import ControlClient
+from host.core.errors import ForPeople
 from host.core.home import HostPaths
 from host.core.settings import Settings
 
@@ -43,7 +44,7 @@ class Patient:
             return None
         try:
             answer = self.control().request("GET", "/status", timeout_s=5)
-        except ControlError:
+        except (ForPeople, OSError):
             self._is_silent = True
             return None
         status: dict[str, Any] = json.loads(answer.body)

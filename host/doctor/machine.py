@@ -85,7 +85,13 @@ def files(patient: Patient) -> Finding:
     """Private, and ours: others could read tokens, or put a database under us."""
     home = patient.paths.home
     for path in (home, *home.iterdir()):
-        found = path.lstat()
+        try:
+            # Where a link leads counts, as for config.toml from a collection of such files.
+            found = path.stat()
+        except FileNotFoundError:
+            continue  # gone since, or a link that leads nowhere
+        if path == patient.paths.config_file and not found.st_mode & 0o022:
+            continue  # The user's own, written by any editor; it holds no secret.
         wanted = PRIVATE_DIRECTORY if path.is_dir() else PRIVATE_FILE
         if found.st_uid != os.geteuid():
             return Finding("broken", f"{path} belongs to another user.", f"sudo chown -R {os.geteuid()} {home}")

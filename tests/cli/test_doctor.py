@@ -88,7 +88,8 @@ def test_a_healthy_machine_has_no_fault_and_each_fault_is_found_with_its_mend(
     hangs = examined(machine, fails=True)
     os.kill(pid, signal.SIGCONT)
     assert hangs["daemon"]["state"] == "broken"
-    assert "pocketcoder stop --force" in hangs["daemon"]["mend"]
+    assert f"kill -9 {pid}" in hangs["daemon"]["mend"]
+    assert "does not run." not in hangs["connection"]["message"]
 
     # 5: the relay is gone
     relay.stop()
@@ -170,6 +171,40 @@ def test_a_clock_that_is_a_day_off_is_found(patient: Patient, relay_of_tomorrow:
     assert found.state == "warning"
     assert "1,440 minutes" in found.message
     assert "set-ntp" in found.mend
+
+
+def test_settings_that_are_wrong_are_a_finding_too(machine: MachineProcess) -> None:
+    machine.home.mkdir(mode=0o700)
+    (machine.home / "config.toml").write_text("[log]\nlevle = 'info'\n")
+    (finding,) = examined(machine, fails=True).values()
+    assert finding["check"] == "settings"
+    assert "Did you mean log.level?" in finding["message"]
+    assert "BROKEN   settings" in machine.command("doctor").stdout
+
+
+def test_a_pid_file_that_somebody_wrote_into_is_a_finding_with_its_mend(machine: MachineProcess) -> None:
+    pid = machine.start()
+    (machine.home / "daemon.pid").write_text("x")
+    found = examined(machine, fails=True)
+    (machine.home / "daemon.pid").write_text(f"{pid}\n")
+    assert found["daemon"]["state"] == "broken"
+    assert "end that process" in found["daemon"]["message"]
+    assert found["round trip"]["state"] == "unknown"
+
+
+def test_links_and_a_config_that_any_editor_wrote_are_no_fault(patient: Patient, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir(0o700)
+    (elsewhere / "config.toml").touch(0o600)
+    home = tmp_path / "home"
+    home.symlink_to(elsewhere)
+    linked = Patient(HostPaths(home), patient.settings, patient.environ, patient.relay_url)
+    (home / "leads-nowhere").symlink_to(tmp_path / "nowhere")
+    (home / "config.toml").chmod(0o644)
+    assert machine_checks.files(linked).state == "ok"
+
+    (home / "config.toml").chmod(0o666)
+    assert machine_checks.files(linked).mend == f"chmod 600 {home / 'config.toml'}"
 
 
 def test_a_check_that_fails_is_a_finding_and_ends_nothing(patient: Patient) -> None:

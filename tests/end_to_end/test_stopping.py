@@ -119,6 +119,11 @@ async def test_a_stop_gives_a_command_its_time_and_says_what_it_waits_for(bench:
         await asyncio.to_thread(eventually, stops, what="The stop's beginning")
         page = await asyncio.to_thread(served.machine.succeed, "status")
         assert "Stopping     waits for 1 command" in page
+        started = await asyncio.to_thread(served.machine.command, "start")
+        assert started.returncode == 1
+        assert "is stopping and waits for 1 command. When it has stopped, run this again" in started.stderr
+        examined = await asyncio.to_thread(served.machine.command, "doctor")
+        assert "warning  daemon      The daemon" in examined.stdout
         (served.root / "go").touch()
         exit_ = await running
         stopped = await stopping
