@@ -16,6 +16,18 @@ from host.db.quarantine import file_set, restore_projects, salvage_projects, set
 # "PoCo"; schema/0001_start.sql writes it.
 APPLICATION_ID: Final = 0x506F436F
 _WAL_LIMIT_BYTES: Final = 16 * 1024 * 1024
+_COLUMNS: Final = """
+    SELECT tables.name, columns.name FROM sqlite_master AS tables JOIN pragma_table_info(tables.name) AS columns
+    WHERE tables.type = 'table'
+"""
+# Besides the projects: what settling reads of what a crash cut off. Text that is no UTF-8 fails here.
+_READ_AT_START: Final = (
+    "SELECT * FROM meta",
+    "SELECT * FROM fs_state",
+    "SELECT * FROM requests WHERE state = 'running'",
+    "SELECT * FROM command_runs JOIN streams USING (stream_id) WHERE ended_at IS NULL",
+    "SELECT * FROM agent_turns JOIN agent_sessions USING (stream_id) WHERE state != 'done'",
+)
 
 
 @dataclass(frozen=True)
@@ -63,7 +75,10 @@ def _open_sound(path: Path, migrations: Sequence[Migration], busy_timeout_s: flo
         migrate(connection, path, migrations)
         # The daemon cannot start without them, so one that is unreadable must not come to light only then.
         with _what_fails_is_damage(path):
+            _require_tables(connection, path, migrations)
             all_projects(connection)
+            for query in _READ_AT_START:
+                connection.execute(query).fetchall()
         undo.pop_all()
     return connection
 
@@ -94,6 +109,15 @@ def _check(connection: sqlite3.Connection, path: Path, *, known_version: int) ->
         raise DatabaseNewer(path, version, known_version)
     if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
         raise DatabaseDamaged(path)
+
+
+def _require_tables(connection: sqlite3.Connection, path: Path, migrations: Sequence[Migration]) -> None:
+    """``quick_check`` looks at what is there, not for what should be."""
+    with contextlib.closing(sqlite3.connect(":memory:")) as model:
+        for migration in migrations:
+            model.executescript(migration.sql)
+        if not set(model.execute(_COLUMNS)) <= set(connection.execute(_COLUMNS)):
+            raise DatabaseDamaged(path)
 
 
 @contextlib.contextmanager

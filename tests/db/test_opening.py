@@ -3,6 +3,7 @@
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -165,6 +166,48 @@ async def test_what_is_no_sound_database_of_ours_is_set_aside_and_a_fresh_one_wo
     assert again.warnings == ()
     assert project(9) in await again.read(all_projects)
     await again.close()
+
+
+async def test_a_database_that_lacks_a_table_or_a_column_is_set_aside_with_its_projects_kept(tmp_path: Path) -> None:
+    whole = tmp_path / "daemon.db"
+    await filled(whole, 1)
+    with closing(sqlite3.connect(whole)) as connection:
+        tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    damages = [f"DROP TABLE {table}" for table in tables if table not in ("projects", "sqlite_sequence")]
+    for number, damage in enumerate(
+        [*damages, "DROP TABLE events; CREATE TABLE events (stream_id, seq, type, payload)"]
+    ):
+        path = tmp_path / str(number) / "daemon.db"
+        path.parent.mkdir()
+        path.write_bytes(whole.read_bytes())
+        with closing(sqlite3.connect(path)) as connection:
+            connection.executescript(damage)
+        database = await Database.open(path)
+        assert set_aside_files(path.parent), damage
+        assert await database.read(all_projects) == [project(0)], damage
+        await database.close()
+    assert len(damages) > 10
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "INSERT INTO meta VALUES ('machine_key', CAST(x'FFFE' AS TEXT))",
+        "INSERT INTO requests VALUES ('u', 'r', x'00', 'fs_write', 'p', CAST(x'FF' AS TEXT), 'running', NULL, 0, NULL)",
+        """INSERT INTO streams VALUES (1, 'command:c', 'p', 0, 1);
+        INSERT INTO command_runs (stream_id, request_id, user_id, command, started_at)
+        VALUES (1, 'c', 'u', 'ls', CAST(x'FF' AS TEXT))""",
+    ],
+)
+async def test_text_that_the_start_would_stumble_on_is_damage(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "daemon.db"
+    await filled(path, 1)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(damage)
+    database = await Database.open(path)
+    assert set_aside_files(tmp_path)
+    assert await database.read(all_projects) == [project(0)]
+    await database.close()
 
 
 async def test_the_journal_of_a_damaged_database_goes_with_it(tmp_path: Path) -> None:
