@@ -131,6 +131,8 @@ class Link:
             await asyncio.sleep(_WAKE_INTERVAL_S)
             if (slept_s := self.asleep_s() - noticed_s) > _SLEEP_S:
                 noticed_s += slept_s
+                if self._status.state is State.DISCONNECTED:
+                    continue  # It was given up until somebody acts, and a sleep is not that.
                 logger.info("This machine slept for %.0f s; the relay is dialled again", slept_s)
                 self._delays_s = backoff_delays_s(self.jitter)
                 self._asked.set()

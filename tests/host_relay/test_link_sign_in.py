@@ -141,6 +141,30 @@ async def test_replaced_or_of_another_version_stays_disconnected_until_somebody_
         await eventually(lambda: link.status.state is State.CONNECTED)
 
 
+async def test_a_sleep_does_not_bring_back_a_daemon_that_another_one_replaced(
+    relay: ScriptedRelay, rig: LinkRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("host.relay.link._WAKE_INTERVAL_S", 0.01)
+    asleep_s, looks = 1000.0, 0
+
+    def look() -> float:
+        nonlocal looks
+        looks += 1
+        return asleep_s
+
+    link = rig.make()
+    link.asleep_s = look
+    async with running(link):
+        peer = await relay.next_peer()
+        await peer.register()
+        await peer.close(4409)
+        await eventually(lambda: "Another daemon" in (link.status.last_error or ""))
+        asleep_s += 31
+        seen = looks
+        await eventually(lambda: looks > seen + 2)
+        await expect_no_try(relay)
+
+
 async def test_a_version_that_is_refused_at_the_registration_stays_disconnected(
     relay: ScriptedRelay, rig: LinkRig
 ) -> None:
