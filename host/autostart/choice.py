@@ -6,7 +6,7 @@ import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
 
-from host.autostart.port import KEPT_VARIABLES, Autostart, AutostartFailed, Start
+from host.autostart.port import KEPT_VARIABLES, Autostart, AutostartFailed, Start, missing_program
 
 
 def autostart(platform: str = sys.platform) -> Autostart:
@@ -30,6 +30,9 @@ def start_of(environ: Mapping[str, str] = os.environ, *, scripts: str | None = N
     """This installation's ``pocketcoder``, with what of ``environ`` it would miss. Raises AutostartFailed."""
     directory = Path(scripts or sysconfig.get_path("scripts"))
     program = directory / ("pocketcoder.exe" if sys.platform == "win32" else "pocketcoder")
-    if not program.is_file():
-        raise AutostartFailed(f"{program} is not there. Install PocketCoder with pip or pipx, then try again.")
+    if missing_program(str(program)) is not None:
+        raise AutostartFailed(
+            f"{program} is not there, or the Python it runs by is not. Install PocketCoder with pip or pipx, then try "
+            "again."
+        )
     return Start(program, variables={name: environ[name] for name in KEPT_VARIABLES if environ.get(name)})

@@ -3,7 +3,6 @@
 import os
 import plistlib
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,18 +26,24 @@ class Launchd:
 
     def enable(self, start: Start) -> Sequence[str]:
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        with suppress(AutostartFailed):
-            # It is only there if this was done before; launchd takes no second one.
-            self._tool("launchctl", "bootout", f"{self._domain}/{LABEL}")
+        was_there = self.file.exists()
         write_private(self.file, plistlib.dumps(agent(start)))
-        self._tool("launchctl", "bootstrap", self._domain, str(self.file))
+        if self._refusal() is None:
+            # launchd takes no second one, and to boot the first one out would end the daemon and what it runs.
+            return [f"Wrote {self.file}", "PocketCoder starts when you log in; until then the agent stays as it was."]
+        try:
+            self._tool("launchctl", "bootstrap", self._domain, str(self.file))
+        except AutostartFailed as exc:
+            if not was_there:
+                self.file.unlink()
+            raise AutostartFailed(f"{exc} Run this where you are logged in on the screen, not over SSH.") from exc
         return [f"Wrote {self.file}", "PocketCoder starts when you log in, and was started now."]
 
     def disable(self) -> bool:
         if not self.file.exists():
             return False
+        # It is not booted out: the daemon that runs may be needed until the user stops it.
         self.file.unlink()
-        self._tool("launchctl", "bootout", f"{self._domain}/{LABEL}")
         return True
 
     def state(self) -> AutostartState:

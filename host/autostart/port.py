@@ -1,5 +1,6 @@
 """What starting by itself needs of a system: a file that says what to start, and the system's own tool."""
 
+import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,13 +10,23 @@ from typing import Final, Protocol
 from host.core.errors import ForPeople
 
 _TOOL_TIMEOUT_S: Final = 20.0
-# What the daemon is told by the environment and would miss when the system starts it.
+_MAX_SCRIPT_LINE_BYTES: Final = 1024
+# What the daemon is told by the environment and would miss when the system starts it: of ours, where our home is
+# and how the relay is reached and trusted.
 KEPT_VARIABLES: Final = (
     "GATEWAY_URL",
     "LOG_LEVEL",
     "POCKETCODER_CLAUDE",
     "POCKETCODER_CONTROL_PORT",
     "POCKETCODER_HOME",
+    "XDG_CONFIG_HOME",
+    "PYTHON_KEYRING_BACKEND",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "NO_PROXY",
+    "no_proxy",
 )
 
 
@@ -77,10 +88,21 @@ def run_tool(*argv: str) -> str:
 
 
 def missing_program(program: str) -> str | None:
-    """A sentence for a program that is not there any more: a moved or removed installation."""
-    if Path(program).is_file():
+    """A sentence for a program that can't run any more: of a moved or removed installation, or of a removed Python."""
+    if (missing := _missing_part(Path(program))) is None:
         return None
     return (
-        f"What would be started, {program}, is not there any more. "
+        f"What would be started, {missing}, is not there any more. "
         "Run this again from where PocketCoder is installed now: pocketcoder enable-autostart"
     )
+
+
+def _missing_part(program: Path) -> Path | None:
+    """The program itself, or the interpreter that its first line names."""
+    try:
+        with program.open("rb") as file:
+            first = file.readline(_MAX_SCRIPT_LINE_BYTES)
+    except OSError:
+        return program
+    words = os.fsdecode(first.removeprefix(b"#!")).split() if first.startswith(b"#!") else []
+    return None if not words or Path(words[0]).exists() else Path(words[0])

@@ -37,14 +37,17 @@ class Systemd:
         except AutostartFailed as exc:
             if not was_there:
                 self.file.unlink()
-            raise AutostartFailed(f"{exc} Run this in a login of your own, not by sudo or su.") from exc
+            raise _elsewhere(exc) from exc
         return [f"Wrote {self.file}", "PocketCoder starts when you log in.", *self._about_lingering()]
 
     def disable(self) -> bool:
         if not self.file.exists():
             return False
         # The unit is not stopped: the daemon that runs may be needed until the user stops it.
-        self._tool("systemctl", "--user", "disable", UNIT)
+        try:
+            self._tool("systemctl", "--user", "disable", UNIT)
+        except AutostartFailed as exc:
+            raise _elsewhere(exc) from exc
         self.file.unlink()
         self._tool("systemctl", "--user", "daemon-reload")
         return True
@@ -98,6 +101,10 @@ TimeoutStopSec={_STOP_TIMEOUT_S}
 [Install]
 WantedBy=default.target
 """
+
+
+def _elsewhere(refusal: AutostartFailed) -> AutostartFailed:
+    return AutostartFailed(f"{refusal} Run this in a login of your own, not by sudo or su.")
 
 
 def _quoted(word: str) -> str:

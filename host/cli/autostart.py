@@ -11,13 +11,14 @@ def enable_autostart() -> None:
     Example: pocketcoder enable-autostart
     """
     from host.autostart.choice import autostart, start_of
+    from host.core.redaction import without_url_credentials
 
     with errors_for_people():
         way = autostart()
         for sentence in way.enable(start_of()):
             typer.echo(sentence)
         if way.file.is_file():
-            typer.echo(f"\n{way.file.read_text().rstrip()}")
+            typer.echo(f"\n{without_url_credentials(way.file.read_text()).rstrip()}")
 
 
 def disable_autostart() -> None:

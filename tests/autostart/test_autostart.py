@@ -102,12 +102,47 @@ def test_what_the_system_forgot_is_told_of(system: type, tmp_path: Path, tools: 
     assert "does not use it" in (way.state().problem or "")
 
 
-def test_a_service_manager_that_refuses_leaves_nothing_behind(tmp_path: Path, tools: Tools, start: Start) -> None:
+@pytest.mark.parametrize(("system", "advice"), [(Systemd, "not by sudo"), (Launchd, "not over SSH")])
+def test_a_service_manager_that_refuses_leaves_nothing_behind(
+    system: type, advice: str, tmp_path: Path, tools: Tools, start: Start
+) -> None:
     tools.refuses = True
-    way = Systemd(tmp_path, tool=tools)
-    with pytest.raises(AutostartFailed, match="not by sudo"):
+    way: Autostart = system(tmp_path, tool=tools, **({"user_id": 501} if system is Launchd else {}))
+    with pytest.raises(AutostartFailed, match=advice):
         way.enable(start)
     assert not way.file.exists()
+
+
+def test_a_service_manager_that_refuses_to_take_it_back_is_told_with_what_to_do(
+    tmp_path: Path, tools: Tools, start: Start
+) -> None:
+    way = Systemd(tmp_path, tool=tools)
+    way.enable(start)
+    tools.refuses = True
+    with pytest.raises(AutostartFailed, match="not by sudo"):
+        way.disable()
+    assert way.file.exists()
+
+
+def test_nothing_ends_a_daemon_that_runs(way: Autostart, start: Start, tools: Tools) -> None:
+    for _ in range(2):
+        way.enable(start)
+    way.disable()
+    assert not {"bootout", "stop", "restart", "kickstart", "/End"} & {word for call in tools.calls for word in call}
+
+
+def test_a_program_whose_python_was_removed_is_told_of(tmp_path: Path, tools: Tools, start: Start) -> None:
+    python = tmp_path / "python3.11"
+    python.touch(0o755)
+    start.program.write_text(f"#!{python}\nimport sys\n")
+    way = Systemd(tmp_path, tool=tools)
+    way.enable(start)
+    assert way.state().problem is None
+
+    python.unlink()
+    assert f"{python}, is not there any more" in (way.state().problem or "")
+    with pytest.raises(AutostartFailed, match="Install PocketCoder"):
+        start_of({}, scripts=str(start.program.parent))
 
 
 def test_lingering_is_explained_unless_it_is_on(tmp_path: Path, start: Start) -> None:
@@ -125,10 +160,11 @@ def test_a_path_that_a_unit_cant_hold_is_refused(tmp_path: Path) -> None:
 
 def test_what_the_environment_says_of_pocketcoder_is_kept_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "pocketcoder").touch()
-    found = start_of({"GATEWAY_URL": "wss://relay.example", "SECRET": "x", "LOG_LEVEL": ""}, scripts=str(tmp_path))
+    kept = {"GATEWAY_URL": "wss://relay.example", "SSL_CERT_FILE": "/ca.pem", "XDG_CONFIG_HOME": "/elsewhere"}
+    found = start_of({**kept, "SECRET": "x", "LOG_LEVEL": ""}, scripts=str(tmp_path))
 
     assert found.program == tmp_path / "pocketcoder"
-    assert found.variables == {"GATEWAY_URL": "wss://relay.example"}
+    assert found.variables == kept
 
 
 def test_an_installation_without_its_command_is_refused(tmp_path: Path) -> None:
