@@ -60,6 +60,8 @@ def registered(patient: Patient) -> Finding:
     if status is None:
         return _NO_ANSWER
     relay = status["relay"]
+    if not status["loggedIn"]:
+        return Finding("unknown", "Nobody is signed in.")
     if relay["connected"]:
         return ok(f"Connected since {relay['lastConnectedAt']}.")
     return Finding("broken", f"Not connected: {relay.get('lastError', relay['state'])}", "pocketcoder start")
@@ -74,7 +76,8 @@ def round_trip(patient: Patient, *, sleep: Callable[[float], None] = time.sleep)
     patient.control().request("POST", "/re-register")
     while time.monotonic() - began_s < ROUND_TRIP_TIMEOUT_S:
         now = patient.status()
-        if now is not None and (now["relay"]["lastHeartbeatAt"] or "") > (before["relay"]["lastHeartbeatAt"] or ""):
+        # Not "later": the clock may have been set back since.
+        if now is not None and now["relay"]["lastHeartbeatAt"] != before["relay"]["lastHeartbeatAt"]:
             return ok(f"The relay answered within {(time.monotonic() - began_s) * 1000:.0f} ms.")
         sleep(_LOOK_INTERVAL_S)
     return Finding(

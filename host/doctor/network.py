@@ -5,11 +5,13 @@ import ssl
 import time
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from http.client import HTTPException
 from typing import Final
 from urllib.parse import urlsplit
+from urllib.request import HTTPSHandler, ProxyHandler, build_opener
 
 from host.doctor.finding import Finding, Patient, ok
+from host.relay.transport import proxy_of, system_trust
 
 _TIMEOUT_S: Final = 8.0
 _TOLERATED_S: Final = 300.0
@@ -17,6 +19,8 @@ _TOLERATED_S: Final = 300.0
 
 def name(patient: Patient) -> Finding:
     host, port, _ = _place(patient)
+    if proxy_of(patient.relay_url):
+        return ok(f"{host} is looked up by this system's proxy.")
     try:
         socket.getaddrinfo(host, port)
     except OSError:
@@ -32,13 +36,13 @@ def reachable(patient: Patient) -> Finding:
     host, port, is_encrypted = _place(patient)
     try:
         _asked(patient)
-    except ssl.SSLCertVerificationError as exc:
-        return Finding(
-            "broken",
-            f"The TLS certificate of {host} is not trusted: {exc.verify_message}.",
-            "Have the relay use a certificate for its name, or name its authority in SSL_CERT_FILE.",
-        )
-    except (OSError, HTTPException):
+    except (OSError, HTTPException) as exc:
+        if isinstance(cause := getattr(exc, "reason", exc), ssl.SSLCertVerificationError):
+            return Finding(
+                "broken",
+                f"The TLS certificate of {host} is not trusted: {cause.verify_message}.",
+                "Have the relay use a certificate for its name, or name its authority in SSL_CERT_FILE.",
+            )
         return Finding(
             "broken",
             f"Nothing that is a relay answers at {host} port {port}{' over TLS' if is_encrypted else ''}.",
@@ -64,19 +68,15 @@ def clock(patient: Patient) -> Finding:
 
 
 def _asked(patient: Patient) -> tuple[str, float]:
-    """The relay's date, and how long the answer took. Raises OSError and HTTPException."""
-    host, port, is_encrypted = _place(patient)
-    connection = (HTTPSConnection if is_encrypted else HTTPConnection)(host, port, timeout=_TIMEOUT_S)
+    """The relay's date, and how long the answer took; on the daemon's own way. Raises OSError and HTTPException."""
+    proxy = proxy_of(patient.relay_url)
+    proxies = ProxyHandler({"http": proxy, "https": proxy} if proxy else {})
+    opener = build_opener(proxies, HTTPSHandler(context=system_trust()))
     began_s = time.monotonic()
-    try:
-        connection.request("GET", "/health")
-        answer = connection.getresponse()
+    # wss is https, and ws is http.
+    with opener.open(f"{patient.relay_url.replace('ws', 'http', 1)}/health", timeout=_TIMEOUT_S) as answer:
         answer.read(4096)
-        if answer.status != 200:
-            raise HTTPException
-        return answer.getheader("Date") or "", time.monotonic() - began_s
-    finally:
-        connection.close()
+        return answer.headers.get("Date", ""), time.monotonic() - began_s
 
 
 def _place(patient: Patient) -> tuple[str, int, bool]:

@@ -19,6 +19,8 @@ from websockets.exceptions import (
     InvalidURI,
     ProxyError,
 )
+from websockets.proxy import get_proxy
+from websockets.uri import parse_uri
 
 from host.protocol.limits import HEARTBEAT_INTERVAL_S, HEARTBEAT_TIMEOUT_S, MAX_FRAME_BYTES
 
@@ -133,8 +135,8 @@ async def open_transport(url: str) -> AsyncIterator[Transport]:
             open_timeout=_OPEN_TIMEOUT_S,
             close_timeout=_CLOSE_TIMEOUT_S,
             ping_interval=None,
-            ssl=_system_trust() if parts.scheme == "wss" else None,
-            proxy=None if parts.hostname in _LOOPBACK_HOSTS else True,
+            ssl=system_trust() if parts.scheme == "wss" else None,
+            proxy=proxy_of(url),
         )
     except (OSError, InvalidHandshake, InvalidURI, EOFError, InvalidProxy, ImportError) as exc:
         raise ConnectionLost(_why_not(exc)) from exc
@@ -149,7 +151,12 @@ async def open_transport(url: str) -> AsyncIterator[Transport]:
         await transport.close()
 
 
-def _system_trust() -> ssl.SSLContext:
+def proxy_of(url: str) -> str | None:
+    """This system's proxy for a WebSocket URL, which then looks up its name; None where there is none."""
+    return None if urlsplit(url).hostname in _LOOPBACK_HOSTS else get_proxy(parse_uri(url))
+
+
+def system_trust() -> ssl.SSLContext:
     """Trusts whom this system trusts, or whom ``SSL_CERT_FILE`` names."""
     if sys.platform != "linux" and not os.environ.get("SSL_CERT_FILE"):
         import truststore  # noqa: PLC0415 - there OpenSSL knows nothing of the system's own store

@@ -3,15 +3,17 @@
 import json
 import os
 import signal
+import ssl
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
+import trustme
 
 from host.core.home import HostPaths
 from host.core.settings import Settings
@@ -101,7 +103,9 @@ def test_a_healthy_machine_has_no_fault_and_each_fault_is_found_with_its_mend(
 
     # 6: nobody is signed in
     machine.succeed("logout")
-    assert examined(machine, fails=True)["sign-in"]["mend"] == f"pocketcoder login --relay {relay.url}"
+    nobody = examined(machine, fails=True)
+    assert nobody["sign-in"]["mend"] == f"pocketcoder login --relay {relay.url}"
+    assert nobody["connection"]["state"] == "unknown"
 
     # 7: no daemon
     machine.stop()
@@ -118,6 +122,48 @@ def test_a_name_that_leads_nowhere_is_found(patient: Patient) -> None:
     assert found.state == "broken"
     assert "relay.invalid" in found.message
     assert "pocketcoder login --relay" in found.mend
+
+
+class _Proxy(BaseHTTPRequestHandler):
+    """Takes whoever asks to be the relay's: what it is asked for is in ``asked``."""
+
+    asked: ClassVar[list[str]] = []
+
+    def do_CONNECT(self) -> None:
+        self.asked.append(self.path)
+        self.send_error(502)
+
+
+def test_a_relay_behind_a_proxy_is_looked_for_on_the_daemons_own_way(
+    patient: Patient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with HTTPServer(("127.0.0.1", 0), _Proxy) as proxy:
+        Thread(target=proxy.serve_forever, daemon=True).start()
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.server_port}")
+        monkeypatch.delenv("no_proxy", raising=False)
+        # Only the proxy knows the name.
+        assert network.name(patient).state == "ok"
+        assert network.reachable(patient).state == "broken"
+        assert _Proxy.asked == ["relay.invalid:443"]
+
+        patient.relay_url = "wss://127.0.0.1:1"
+        assert network.reachable(patient).state == "broken"
+        assert _Proxy.asked == ["relay.invalid:443"]
+        proxy.shutdown()
+
+
+def test_a_certificate_that_is_not_trusted_is_found(patient: Patient) -> None:
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    with HTTPServer(("127.0.0.1", 0), _Tomorrow) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        Thread(target=server.serve_forever, daemon=True).start()
+        patient.relay_url = f"wss://127.0.0.1:{server.server_port}"
+        found = network.reachable(patient)
+        server.shutdown()
+    assert "is not trusted: " in found.message
+    assert "SSL_CERT_FILE" in found.mend
 
 
 def test_a_full_disk_is_found(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
