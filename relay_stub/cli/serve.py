@@ -13,6 +13,7 @@ from typing import Annotated, Final, Literal
 
 import typer
 
+from host.core.logging import configure_logging
 from relay_stub.app import run_relay
 from relay_stub.cli.data_directory import DataDirOption, data_directory
 from relay_stub.cli.output import fail
@@ -95,10 +96,9 @@ def serve(
 
 
 def _configure_logging(level: LogLevel) -> None:
-    """To stderr. What libraries log in detail may hold what was said, so it is left out."""
-    threshold = logging.getLevelNamesMapping()[level.upper()]
-    logging.basicConfig(level=max(threshold, logging.WARNING), format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("relay_stub").setLevel(threshold)
+    """To stderr, without secrets. What libraries log in detail may hold what was said, so it is left out."""
+    configure_logging(None, "error" if level == "error" else "warning", foreground=True)
+    logging.getLogger("relay_stub").setLevel(level.upper())
 
 
 def _run(config: RelayConfig) -> None:

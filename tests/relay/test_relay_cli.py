@@ -102,7 +102,8 @@ async def test_debug_lines_name_each_request_and_never_what_it_says(tmp_path: Pa
             asking = asyncio.create_task(client.request("fs_write", payload, session_id=PROJECT, request_id="write-1"))
             await daemon.answer(await daemon.next_request(), {"path": "s3cret-path"})
             await asking
-            odd = {"type": "fs_odd\nforged", "requestId": "odd-1", "sessionId": PROJECT, "payload": {}}
+            token = "eyJhbGciOiJFZERTQSJ9.e30.c2ln"
+            odd = {"type": "fs_odd\nforged", "requestId": f"odd-1 {token}", "sessionId": PROJECT, "payload": {}}
             await client.send_raw(json.dumps(odd).encode())
             await daemon.next_request()
             user_id = client.welcome["user"]["id"]
@@ -113,6 +114,7 @@ async def test_debug_lines_name_each_request_and_never_what_it_says(tmp_path: Pa
     assert [line.rpartition(": ")[2] for line in written] == ["forwarded", "answered"]
     assert all(f"'fs_write' [write-1] of user {user_id} to machine '{MACHINE}'" in line for line in written)
     assert all(line.startswith("20") for line in lines)
+    assert "[odd-1 [redacted]]" in said.decode()
     assert "s3cret" not in said.decode()
 
 
