@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -128,8 +129,11 @@ class Daemon:
         for warning in self._report.start_warnings:
             logger.warning("%s", warning)
         self._parts = [asyncio.create_task(part) for part in (*self._features.run(), self._link.run())]
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            asyncio.get_running_loop().add_signal_handler(number, self._signalled)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._signalled)
+        # A terminal that is closed hangs up more than once, by its shell and by the kernel, and means no haste.
+        loop.add_signal_handler(signal.SIGHUP, partial(self.stop, force=False))
         logger.info("PocketCoder %s started (process %d)", self._report.facts.daemon_version, os.getpid())
 
     async def stopped(self) -> None:

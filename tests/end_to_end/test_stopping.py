@@ -154,7 +154,9 @@ async def test_a_forced_stop_ends_the_wait_of_another(bench: Bench) -> None:
     assert run["reason"] == "interrupted"
 
 
-async def test_ctrl_c_waits_and_says_for_what_and_a_second_one_does_not(bench: Bench) -> None:
+async def test_ctrl_c_waits_and_says_for_what_a_closed_terminal_changes_nothing_and_a_second_one_does(
+    bench: Bench,
+) -> None:
     served = Served(bench)
     await asyncio.to_thread(served.machine.stop)
     pid = await asyncio.to_thread(served.machine.start_in_foreground)
@@ -167,7 +169,8 @@ async def test_ctrl_c_waits_and_says_for_what_and_a_second_one_does_not(bench: B
         os.kill(pid, signal.SIGINT)
         waits = lambda: "Waiting up to 30 s for 1 command" in said.read_text()  # noqa: E731
         await asyncio.to_thread(eventually, waits, what="What it waits for")
-        assert is_alive(pid)
+        os.kill(pid, signal.SIGHUP)
+        assert (await asyncio.to_thread(served.machine.status))["activity"]["commands"] == 1
         again_s = time.monotonic()
         os.kill(pid, signal.SIGINT)
         await asyncio.to_thread(served.machine.wait_for_end, pid)
