@@ -71,6 +71,7 @@ class Daemon:
         *,
         paths: HostPaths,
         settings: Settings,
+        database: Database,
         registry: ProjectRegistry,
         label: MachineLabel,
         store: TokenStore,
@@ -92,7 +93,7 @@ class Daemon:
         session = Session(store, settings.gateway_url)
         facts = MachineFacts(machine_key, version("pocketcoder"), tuple(table))
         self._report = Report(
-            paths, settings, registry, label, store, session, features, facts, start_warnings=tuple(warnings)
+            paths, settings, database, registry, label, store, session, features, facts, start_warnings=tuple(warnings)
         )
         self._outbox = outbox
         self._router = RequestRouter(
@@ -114,6 +115,7 @@ class Daemon:
         return cls(
             paths=paths,
             settings=settings,
+            database=database,
             registry=registry,
             label=MachineLabel(paths.machine_label),
             store=store,

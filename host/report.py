@@ -2,11 +2,13 @@
 
 import asyncio
 import os
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from msgspec import UNSET, UnsetType
 
@@ -29,15 +31,19 @@ from host.control_plane.statuses import (
 from host.core.clock import rfc3339
 from host.core.home import HostPaths
 from host.core.settings import Settings
+from host.db.database import Database
 from host.db.projects import Project
 from host.db.quarantine import file_set
 from host.features import Features
 from host.projects.identity import MachineLabel
 from host.projects.registry import ProjectRegistry
+from host.protocol.limits import MIB
 from host.protocol.messages.system import DaemonRegister
 from host.relay.connection_state import State
 from host.relay.link import LinkStatus
 from host.relay.registration import MachineFacts, build_registration, find_capabilities, registered
+
+_ENOUGH_BYTES: Final = 50 * MIB
 
 
 @dataclass
@@ -49,6 +55,7 @@ class Report:
 
     paths: HostPaths
     settings: Settings
+    database: Database
     registry: ProjectRegistry
     label: MachineLabel
     store: TokenStore
@@ -154,7 +161,17 @@ class Report:
         yield from (Degraded(part="host", reason=warning) for warning in host_warnings)
 
     def _host_warnings(self) -> tuple[str, ...]:
-        return (*self.start_warnings, *self.store.warnings, *self.features.warnings)
+        return (*self.start_warnings, *self._storage_warnings(), *self.store.warnings, *self.features.warnings)
+
+    def _storage_warnings(self) -> Iterator[str]:
+        if self.database.problem is not None:
+            yield self.database.problem
+        with suppress(OSError):
+            if (free_bytes := shutil.disk_usage(self.paths.home).free) < _ENOUGH_BYTES:
+                yield (
+                    f"Only {free_bytes // MIB} MB are free for {self.paths.home}, and what can't be written down is "
+                    "refused. Free some space on that disk."
+                )
 
 
 def _relay(link: LinkStatus) -> RelayStatus:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from host.core.clock import Clock
-from host.db.errors import DatabaseClosed
+from host.db.errors import DatabaseClosed, DatabaseDamaged
 from host.db.groups import Job, Outcome, read_only, run_group
 from host.db.migrations import Migration, shipped_migrations
 from host.db.opening import Opened, open_connection
@@ -39,6 +39,8 @@ class Database:
 
     def __init__(self, opened: Opened, path: Path) -> None:
         self.warnings: Final = opened.warnings
+        # A sentence on why nothing is stored until the daemon is restarted.
+        self.problem: str | None = None
         self._connection = opened.connection
         self._path = path
         self._loop = asyncio.get_running_loop()
@@ -108,9 +110,15 @@ class Database:
             waiting = [item for item in group if item is not None]
             if waiting:
                 outcomes = run_group(self._connection, [item.job for item in waiting], self._path)
+                self._note_damage(outcomes)
                 self._on_loop(self._deliver, waiting, outcomes)
         self._connection.close()
         self._on_loop(self._closed.set)
+
+    def _note_damage(self, outcomes: Sequence[Outcome]) -> None:
+        for outcome in outcomes:
+            if isinstance(outcome.error, DatabaseDamaged):
+                self.problem = outcome.error.message
 
     def _next_group(self) -> list[_Waiting | None]:
         group = [self._jobs.get()]

@@ -97,6 +97,9 @@ def files(patient: Patient) -> Finding:
             return Finding("broken", f"{path} belongs to another user.", f"sudo chown -R {os.geteuid()} {home}")
         if found.st_mode & 0o077:
             return Finding("broken", f"Other users may reach {path}.", f"chmod {wanted:o} {path}")
+        if os.statvfs(path).f_flag & os.ST_RDONLY:
+            mend = "Mount that disk to be written to, or set POCKETCODER_HOME to a directory on another one."
+            return Finding("broken", f"The disk of {path} can only be read.", mend)
         if not os.access(path, os.R_OK | os.W_OK):
             return Finding("broken", f"{path} can't be read and written.", f"chmod {wanted:o} {path}")
     return ok(f"Only you may reach {home}.")

@@ -10,7 +10,7 @@ import pytest
 
 from host.db import database as module
 from host.db.database import Database
-from host.db.errors import DatabaseClosed, DatabaseError, DatabaseFull, DatabaseLocked
+from host.db.errors import DatabaseClosed, DatabaseDamaged, DatabaseError, DatabaseFull, DatabaseLocked
 
 Job = Callable[[sqlite3.Connection], None]
 
@@ -255,3 +255,19 @@ async def test_a_job_that_ends_the_transaction_itself_is_told_so_and_the_next_on
         await database.write(lambda connection: connection.commit())
     await database.write(put("a"))
     assert await database.read(keys) == ["a"]
+
+
+async def test_damage_that_comes_to_light_is_remembered_until_a_restart(tmp_path: Path) -> None:
+    def meets_damage(_: sqlite3.Connection) -> None:
+        error = sqlite3.DatabaseError("database disk image is malformed")
+        error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+        raise error
+
+    database = await Database.open(tmp_path / "daemon.db")
+    before = database.problem
+    with pytest.raises(DatabaseDamaged):
+        await database.write(meets_damage)
+    await database.write(put("a"))
+    assert before is None
+    assert "Restart the daemon" in (database.problem or "")
+    await database.close()

@@ -84,10 +84,25 @@ async def test_a_full_disk_refuses_what_it_cant_keep_and_the_daemon_lives_on(
             await write_until_refused(phone, project_id)
         answer = await phone.request("fs_read", {"path": "README.md"}, session_id=project_id)
         assert answer["content"] == "# Read me\n"
+        status = await asyncio.to_thread(cramped.status)
+        assert any("Free some space" in each["reason"] for each in status["degraded"] if each["part"] == "host")
         filler.unlink()
         written = await phone.request("fs_write", {"path": "after", "content": "z"}, session_id=project_id)
         assert written["success"] is True
     assert cramped.daemon_pid == pid
+
+
+def test_a_disk_that_can_only_be_read_is_told_with_what_mends_it(cramped: MachineProcess) -> None:
+    cramped.succeed("projects")
+    subprocess.run(["mount", "-o", "remount,ro", str(cramped.home)], check=True)
+    for arguments in (["start"], ["projects"], ["machine", "label", "x"]):
+        refused = cramped.command(*arguments)
+        assert refused.returncode == 1
+        assert "Read-only file system" in refused.stderr
+        assert "Traceback" not in refused.stderr
+    examined = cramped.command("doctor")
+    assert "Mend: Mount that disk to be written to" in examined.stdout
+    assert "Traceback" not in examined.stderr
 
 
 def test_daemons_of_a_relay_that_was_restarted_do_not_come_all_at_once(bench: Bench) -> None:
