@@ -15,7 +15,7 @@ from host.cli.exit_codes import INTERRUPTED
 from host.cli.output import errors_for_people, fail, print_table
 from host.cli.status import show_status
 from host.cli.surroundings import control, surroundings
-from host.control_plane.client import ControlClient, checked
+from host.control_plane.client import ControlClient, checked, understood
 from host.control_plane.words import work_of
 from host.core.home import HostPaths, find_paths
 from host.core.instance_lock import holder
@@ -232,10 +232,12 @@ def logs(
 def _wake(paths: HostPaths, settings: Settings, pid: int) -> None:
     """A daemon runs already; one that has given up is asked to try again. One that is stopping will not be there."""
     control = ControlClient(paths, settings.control_port)
-    status = json.loads(checked(control.request("GET", "/status")).body)
-    if status["stopping"]:
+    with understood():
+        status = json.loads(checked(control.request("GET", "/status")).body)
+        is_stopping, work = status["stopping"], work_of(status)
+    if is_stopping:
         fail(
-            f"The daemon (process {pid}) is stopping and waits for {work_of(status) or 'its last answers'}. "
+            f"The daemon (process {pid}) is stopping and waits for {work or 'its last answers'}. "
             "When it has stopped, run this again; to stop it now: pocketcoder stop --force"
         )
     if not status["relay"]["connected"]:

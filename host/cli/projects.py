@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from host.control_plane.client import Answer, ControlClient, DaemonNotRunning, Refused, checked
+from host.control_plane.client import Answer, ControlClient, DaemonNotRunning, Refused, checked, understood
 from host.control_plane.statuses import ProjectsResponse, ProjectStatus
 from host.core.home import HostPaths
 from host.projects.naming import shown_path
@@ -22,7 +22,8 @@ class Projects:
 
     def all(self) -> list[ProjectStatus]:
         if (answer := self._ask("GET", "/projects")) is not None:
-            return msgspec.json.decode(answer.body, type=ProjectsResponse).projects
+            with understood():
+                return msgspec.json.decode(answer.body, type=ProjectsResponse).projects
         from host.cli import offline  # noqa: PLC0415 - the database, which a running daemon spares us
 
         return offline.all_projects(self._paths)
@@ -30,7 +31,8 @@ class Projects:
     def add(self, path: Path, name: str | None, *, force: bool) -> ProjectStatus:
         body = {"path": os.fspath(path), "name": name, "force": force}
         if (answer := self._ask("POST", "/projects", body)) is not None:
-            return msgspec.json.decode(answer.body, type=ProjectStatus)
+            with understood():
+                return msgspec.json.decode(answer.body, type=ProjectStatus)
         from host.cli import offline  # noqa: PLC0415 - as above
 
         return offline.add_project(self._paths, path, name, force=force)

@@ -5,7 +5,7 @@ import os
 import sys
 
 from host.cli.exit_codes import DONE, FAILED, NOT_RUNNING, NOT_SIGNED_IN
-from host.control_plane.client import ControlClient, DaemonNotRunning
+from host.control_plane.client import ControlClient, DaemonNotRunning, OtherVersion, understood
 from host.control_plane.words import work_of
 from host.core.errors import ForPeople, system_refusal
 from host.core.home import find_paths
@@ -29,7 +29,12 @@ def show_status(*, as_json: bool) -> int:
     status = json.loads(answer.body)
     if answer.status != 200:
         return _failed(status["error"]["code"], status["error"]["message"], FAILED, as_json=as_json)
-    print(json.dumps(status, indent=2) if as_json else _page(status))
+    try:
+        with understood():
+            page = json.dumps(status, indent=2) if as_json else _page(status)
+    except OtherVersion as exc:
+        return _failed("DAEMON_NOT_REACHABLE", str(exc), FAILED, as_json=as_json)
+    print(page)
     return DONE if status["loggedIn"] else NOT_SIGNED_IN
 
 

@@ -8,7 +8,7 @@ from typing import Final
 import typer
 
 from host.cli.output import fail
-from host.control_plane.client import ControlClient, ControlError
+from host.control_plane.client import ControlClient, ControlError, understood
 from host.control_plane.words import work_of
 from host.core.home import HostPaths
 from host.core.instance_lock import holder
@@ -39,7 +39,7 @@ def wait_for_end(paths: HostPaths, control: ControlClient, *, is_forced: bool) -
 
 def _work(control: ControlClient) -> str:
     """What the daemon waits for, in words; nothing once it does not answer any more."""
-    with suppress(ControlError):
+    with suppress(ControlError), understood():
         answer = control.request("GET", "/status")
         if answer.status == 200:
             return work_of(json.loads(answer.body))

@@ -5,6 +5,8 @@ The token is shown only to a listener that has proved, on the same TCP connectio
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from host.control_plane.challenge import CHALLENGE_HEADER, PROOF_HEADER, is_proof
 from host.control_plane.http_connection import BrokenAnswer, HttpAnswer, HttpConnection
@@ -46,6 +48,16 @@ class DaemonUnresponsive(ControlError):
             f"The daemon (process {pid}) does not answer on port {port}. It may be starting or stopping: try again in "
             "a moment. If it was started with another POCKETCODER_CONTROL_PORT, set the same one here. If it stays "
             f"silent, end it with: kill -9 {pid}"
+        )
+
+
+class OtherVersion(ControlError):
+    """The daemon runs on from before an upgrade, and answers otherwise than this program expects."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The daemon is of another version than this command, as after an upgrade. Restart it with: "
+            "pocketcoder stop && pocketcoder start"
         )
 
 
@@ -128,6 +140,15 @@ def _encoded(body: object) -> bytes:
             "What you wrote is not valid UTF-8, and the running daemon takes nothing else. Write it in UTF-8, or "
             "do it while the daemon is stopped: pocketcoder stop"
         ) from exc
+
+
+@contextmanager
+def understood() -> Iterator[None]:
+    """Around the reading of an answer: raises OtherVersion for one that lacks something."""
+    try:
+        yield
+    except (KeyError, ValueError) as exc:
+        raise OtherVersion from exc
 
 
 def checked(answer: Answer) -> Answer:

@@ -1,20 +1,22 @@
 """Does the daemon run, is it signed in and registered, and do messages go to the relay and back."""
 
+import json
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from typing import Final
 
 from host.auth.keyring_vault import VaultUnusable
 from host.auth.token_store import TokenStore
 from host.autostart.choice import autostart
 from host.autostart.port import AutostartFailed
-from host.control_plane.client import ControlError, DaemonNotRunning, ForeignListener
+from host.control_plane.client import ControlError, DaemonNotRunning, ForeignListener, checked
 from host.core.instance_lock import holder
 from host.doctor.finding import Finding, Patient, ok
 
 ROUND_TRIP_TIMEOUT_S: Final = 10.0
 _LOOK_INTERVAL_S: Final = 0.02
-_NO_ANSWER: Final = Finding("unknown", "The daemon does not run, or does not answer.")
+_NO_ANSWER: Final = Finding("unknown", "The daemon does not run, or could not be asked.")
 
 
 def signed_in(patient: Patient) -> Finding:
@@ -39,7 +41,7 @@ def running(patient: Patient) -> Finding:
     if pid is None:
         return Finding("broken", "The daemon does not run.", "pocketcoder start")
     try:
-        patient.control().request("GET", "/health", timeout_s=5)
+        status = json.loads(checked(patient.control().request("GET", "/status", timeout_s=5)).body)
     except DaemonNotRunning:
         return Finding("broken", "The daemon has just ended.", "pocketcoder start")
     except ForeignListener as exc:
@@ -48,8 +50,10 @@ def running(patient: Patient) -> Finding:
         return Finding(
             "broken", str(exc), f"pocketcoder start; if that gets no answer either: kill -9 {pid}, and again"
         )
-    status = patient.status()
-    if status is not None and status["stopping"]:
+    if status["version"] != (installed := version("pocketcoder")):
+        message = f"The daemon (process {pid}) is of version {status['version']}, but {installed} is installed."
+        return Finding("warning", message, "pocketcoder stop && pocketcoder start")
+    if status["stopping"]:
         message = f"The daemon (process {pid}) is stopping; it refuses what the phone asks for."
         return Finding("warning", message, "pocketcoder stop, which waits for it; then: pocketcoder start")
     return ok(f"The daemon runs (process {pid}).")

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any, Literal
 
 from host.control_plane.client import ControlClient
@@ -39,7 +40,7 @@ class Patient:
         return ControlClient(self.paths, self.settings.control_port)
 
     def status(self) -> dict[str, Any] | None:
-        """What the daemon says of itself; None when it does not run or did not answer once within 5 s."""
+        """What the daemon says of itself; None when it does not run, is of another version, or was silent for 5 s."""
         if self._is_silent:
             return None
         try:
@@ -48,7 +49,7 @@ class Patient:
             self._is_silent = True
             return None
         status: dict[str, Any] = json.loads(answer.body)
-        return status if answer.status == 200 else None
+        return status if answer.status == 200 and status["version"] == version("pocketcoder") else None
 
 
 Check = Callable[[Patient], Finding]
