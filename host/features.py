@@ -66,8 +66,9 @@ class Features:
         self._environment = asyncio.create_task(user_environment(os.environ, shell))
         # Not the loop's own pool, which ``asyncio.run`` would wait for, also for a thread that hangs on a dead disk.
         executor = ThreadPoolExecutor(MAX_FILE_THREADS, thread_name_prefix="files")
-        self.watching = Watching(open_watcher(), registry, database, publish)
-        self._files = FileHandlers(ProjectFiles(executor=executor), registry, self.watching.seq_for_listing)
+        self.watching = Watching(open_watcher(settings.ignored), registry, database, publish)
+        files = ProjectFiles(executor=executor, ignored=settings.ignored)
+        self._files = FileHandlers(files, registry, self.watching.seq_for_listing)
         self.commands = Commands(self._runner, self._runs, shell, self._environment, settings.commands_at_once)
         claude = ClaudeAgent(
             Launcher(self._runner, self._environment, settings.claude_path),

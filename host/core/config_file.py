@@ -46,6 +46,13 @@ def _number(lowest: int, highest: int) -> Check:
     return check
 
 
+def _patterns(value: Any) -> str:
+    """As .gitignore has them: a line each."""
+    if not isinstance(value, list) or not all(isinstance(one, str) and one.isprintable() and one for one in value):
+        raise _Wrong('a list of texts, each a pattern as in .gitignore, such as ["*.log", "vendor/"]')
+    return "\n".join(value)
+
+
 # Each setting by its name in the file: the attribute of Settings, and what it may be.
 SETTINGS: Final[Mapping[str, tuple[str, Check]]] = {
     "relay.url": ("gateway_url", _text),
@@ -56,6 +63,7 @@ SETTINGS: Final[Mapping[str, tuple[str, Check]]] = {
     "limits.agents_at_once": ("agents_at_once", _number(1, 64)),
     "retention.command_days": ("command_days", _number(1, 3650)),
     "retention.agent_days": ("agent_days", _number(1, 3650)),
+    "files.ignore": ("ignored", _patterns),
     "agent.claude": ("claude_path", _text),
     "agent.allow_bypass_permissions": ("allows_bypass_permissions", _yes_or_no),
     "agent.allow_mcp_config": ("allows_mcp_config", _yes_or_no),

@@ -34,6 +34,7 @@ class Settings:
         "commands_at_once",
         "control_port",
         "gateway_url",
+        "ignored",
         "log_format",
         "log_level",
     )
@@ -50,6 +51,7 @@ class Settings:
         agents_at_once: int = 8,
         command_days: int = 7,
         agent_days: int = 30,
+        ignored: str = "",
         allows_bypass_permissions: bool = False,
         allows_mcp_config: bool = False,
     ) -> None:
@@ -62,6 +64,7 @@ class Settings:
         self.agents_at_once = agents_at_once
         self.command_days = command_days
         self.agent_days = agent_days
+        self.ignored = ignored
         self.allows_bypass_permissions = allows_bypass_permissions
         self.allows_mcp_config = allows_mcp_config
 

@@ -45,16 +45,19 @@ class _Unlisted:
     around: IgnoreRules
 
 
-def list_directory(door: Door, path: RelativePath, *, depth: int, max_entries: int = MAX_LIST_ENTRIES) -> Listing:
+def list_directory(
+    door: Door, path: RelativePath, *, depth: int, ignored: str = "", max_entries: int = MAX_LIST_ENTRIES
+) -> Listing:
     """List ``path``, breadth-first, ``depth`` levels deep but the root only one, ``max_entries`` entries in all.
 
     Symlinks and ignored directories are not descended; a directory that can't be read
     has no ``children``. Of a directory that is cut, its first entries in order are listed;
-    memory is bounded by ``max_entries``, however many there are. Raises what
-    ``Door.directory`` raises.
+    memory is bounded by ``max_entries``, however many there are. ``ignored``: patterns that
+    hold in every project. Raises what ``Door.directory`` raises.
     """
     with door.directory(path) as base:
-        return _Lister(door, base, path, depth if path.parts else 1, max_entries).listing()
+        rules = rules_in(door, path, ignored)
+        return _Lister(door, base, path, depth if path.parts else 1, max_entries).listing(rules)
 
 
 class _Lister:
@@ -67,8 +70,8 @@ class _Lister:
         self._truncated = False
         self._unlisted: deque[_Unlisted] = deque()
 
-    def listing(self) -> Listing:
-        children, _ = self._entries(self._base, ROOT, self._path.text, rules_in(self._door, self._path))
+    def listing(self, rules: IgnoreRules) -> Listing:
+        children, _ = self._entries(self._base, ROOT, self._path.text, rules)
         while self._unlisted:
             self._list_below(self._unlisted.popleft())
         return Listing(children, self._truncated)

@@ -30,19 +30,21 @@ class ProjectFiles:
     """Lists, reads and changes files below a project's ``root``, by paths of the wire.
 
     Every method raises ProjectRootGone, then the errors of ``parse_path`` and ``Door``.
-    ``executor`` None is the loop's own; ``open_beneath`` None is the best there is.
+    ``executor`` None is the loop's own; ``open_beneath`` None is the best there is. ``ignored``: patterns, a line
+    each, that hold in every project.
     """
 
     writer: FileWriter = field(default_factory=FileWriter)
     executor: Executor | None = None
     open_beneath: OpenBeneath | None = None
+    ignored: str = ""
 
     async def list(self, root: Path, path: str, *, depth: int = 1) -> Listing:
         """See ``list_directory``."""
 
         def work() -> Listing:
             with self._door(root) as door:
-                return list_directory(door, parse_path(path), depth=depth)
+                return list_directory(door, parse_path(path), depth=depth, ignored=self.ignored)
 
         return await self._in_thread(work)
 

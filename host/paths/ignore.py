@@ -52,9 +52,12 @@ class IgnoreRules:
     inside_ignored: bool = False
 
     @classmethod
-    def of_root(cls, *, gitignore: str | None, exclude: str | None) -> "IgnoreRules":
-        """The root's rules: the texts of its .gitignore and .git/info/exclude, None where there is none."""
-        return cls()._with(exclude)._with(gitignore)
+    def of_root(cls, *, gitignore: str | None, exclude: str | None, everywhere: str = "") -> "IgnoreRules":
+        """The root's rules: the texts of its .gitignore and .git/info/exclude, None where there is none.
+
+        What these say counts more than ``everywhere``, the patterns that hold in every project.
+        """
+        return cls()._with(everywhere)._with(exclude)._with(gitignore)
 
     def entered(self, name: str, gitignore: Callable[[], str | None]) -> "IgnoreRules":
         """The rules in the subdirectory ``name``; its .gitignore is asked for only if it counts."""

@@ -18,9 +18,12 @@ _EXCLUDE: Final = RelativePath(".git/info/exclude", (b".git", b"info", b"exclude
 _READ: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def rules_in(door: Door, path: RelativePath) -> IgnoreRules:
-    """The rules for the entries of the directory ``path``, from all the files above it and its own."""
-    rules = IgnoreRules.of_root(gitignore=_gitignore_at(door, ROOT), exclude=_exclude(door))
+def rules_in(door: Door, path: RelativePath, everywhere: str = "") -> IgnoreRules:
+    """The rules for the entries of the directory ``path``, from all the files above it and its own.
+
+    ``everywhere``: see ``IgnoreRules.of_root``.
+    """
+    rules = IgnoreRules.of_root(gitignore=_gitignore_at(door, ROOT), exclude=_exclude(door), everywhere=everywhere)
     here = ROOT
     for part in path.parts:
         here = here.child(part)

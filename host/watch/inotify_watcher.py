@@ -66,12 +66,14 @@ class InotifyWatcher:
         *,
         open_inotify: Callable[[], Inotify] = Inotify,
         file_system_of: Callable[[Path], str | None] = shared_file_system,
+        ignored: str = "",
         max_entries: int = MAX_ENTRIES,
         timing: Timing | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._open_inotify = open_inotify
         self._file_system_of = file_system_of
+        self._ignored = ignored
         self._max_entries = max_entries
         self._timing = timing or Timing()
         self._clock = clock
@@ -106,6 +108,7 @@ class InotifyWatcher:
             watches,
             companions,
             file_system=file_system,
+            ignored=self._ignored,
             max_entries=self._max_entries,
             timing=self._timing,
             clock=self._clock,

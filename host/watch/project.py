@@ -62,7 +62,8 @@ class Companion(Protocol):
 class Project:
     """To be given a turn when it ``is_busy`` and at ``due_s``, a time of ``clock``.
 
-    ``file_system`` is the type of one that others change too, without telling this machine.
+    ``file_system`` is the type of one that others change too, without telling this machine. ``ignored``: patterns,
+    a line each, that hold in every project.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Project:
         companions: Callable[["Project"], tuple[Companion, ...]],
         *,
         file_system: str | None,
+        ignored: str,
         timing: Timing,
         max_entries: int = MAX_ENTRIES,
         clock: Callable[[], float] = time.monotonic,
@@ -82,6 +84,7 @@ class Project:
         self._watches = watches
         self.companions = companions(self)
         self._shared = problems.shared(root, file_system) if file_system else None
+        self._ignored = ignored
         self._timing = timing
         self._max_entries = max_entries
         self._clock = clock
@@ -176,7 +179,7 @@ class Project:
             is_stamped = self._shared is not None or not self._watches.tells_all
             self._tree = Tree(
                 self._watches,
-                partial(root_rules, self.root),
+                partial(root_rules, self.root, self._ignored),
                 self._tell,
                 is_stamped=is_stamped,
                 max_entries=self._max_entries,

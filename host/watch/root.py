@@ -50,10 +50,10 @@ def opened_root(path: Path) -> Iterator[OpenRoot]:
         os.close(descriptor)
 
 
-def root_rules(path: Path) -> SharedRules:
-    """What the root's .gitignore and its repository's info/exclude say; none where they can't be read."""
+def root_rules(path: Path, everywhere: str = "") -> SharedRules:
+    """What the root's .gitignore, its repository's info/exclude and ``everywhere`` say; none if they can't be read."""
     try:
         with Door(path) as door:
-            return SharedRules(rules_in(door, ROOT).sources)
+            return SharedRules(rules_in(door, ROOT, everywhere).sources)
     except ProtocolError:
         return SharedRules(())

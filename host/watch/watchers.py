@@ -11,6 +11,6 @@ else:
     from host.watch.watchfiles_watcher import WatchfilesWatcher as SystemWatcher
 
 
-def open_watcher() -> Watcher:
-    """Of this system; one serves all projects."""
-    return SystemWatcher()
+def open_watcher(ignored: str = "") -> Watcher:
+    """Of this system; one serves all projects, in each of which the patterns of ``ignored``, a line each, hold."""
+    return SystemWatcher(ignored=ignored)

@@ -64,10 +64,12 @@ class WatchfilesWatcher:
     def __init__(
         self,
         *,
+        ignored: str = "",
         max_entries: int = MAX_ENTRIES,
         timing: Timing = _TIMING,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._ignored = ignored
         self._max_entries = max_entries
         self._timing = timing
         self._clock = clock
@@ -92,6 +94,7 @@ class WatchfilesWatcher:
             InodeNumbers(),
             lambda project: (GitLook(project),),
             file_system=None,
+            ignored=self._ignored,
             max_entries=self._max_entries,
             timing=self._timing,
             clock=self._clock,

@@ -127,6 +127,8 @@ def test_the_file_sets_what_the_environment_leaves_open(tmp_path: Path) -> None:
         allow_bypass_permissions = true
         [retention]
         command_days = 3
+        [files]
+        ignore = ["*.log", "/build output/"]
         """,
     )
     settings = loaded({"POCKETCODER_CONTROL_PORT": "4321"}, file)
@@ -138,6 +140,7 @@ def test_the_file_sets_what_the_environment_leaves_open(tmp_path: Path) -> None:
     assert settings.allows_bypass_permissions
     assert not settings.allows_mcp_config
     assert settings.command_days == 3
+    assert settings.ignored == "*.log\n/build output/"
 
 
 @pytest.mark.parametrize(
@@ -151,6 +154,9 @@ def test_the_file_sets_what_the_environment_leaves_open(tmp_path: Path) -> None:
         ('[control]\nport = "17333"', "control.port must be a whole number"),
         ("[control]\nport = true", "control.port must be a whole number"),
         ("[agent]\nallow_mcp_config = 1", "agent.allow_mcp_config must be true or false"),
+        ('[files]\nignore = "*.log"', "files.ignore must be a list of texts"),
+        ('[files]\nignore = ["a\\nb"]', "files.ignore must be a list of texts"),
+        ('[files]\nignores = ["a"]', "Did you mean files.ignore?"),
         ('[log]\nlevel = "loud"', "must be one of error, warning, info, debug"),
         ('[relay]\nurl = "ws://relay.example"', "an unencrypted connection is only allowed to this machine"),
         ("[relay", "is not valid TOML"),

@@ -74,6 +74,23 @@ async def test_what_an_editor_does_is_told(served: Served, phone: FollowingPhone
     await phone.settle(served.root)
 
 
+async def test_what_the_hosts_settings_ignore_is_listed_as_such_and_not_watched(bench: Bench) -> None:
+    served = Served(bench)
+    served.machine.stop()
+    (served.machine.home / "config.toml").write_text('[files]\nignore = ["*.log", "/vendor/"]\n')
+    served.machine.start()
+    (served.root / "vendor").mkdir()
+    await asyncio.to_thread(served.machine.wait_until_connected)
+    await asyncio.to_thread(wait_until_watched, served)
+    async with FollowingPhone.join(served.relay.url, served.project_id) as phone:
+        for name in ("src/a.log", "vendor/b.py", "src/told.py"):
+            (served.root / name).touch()
+        await phone.until_told("src/told.py")
+        assert phone.changes() == [("create", "src/told.py")]
+        answer = await phone.client.request("fs_list", {"path": ""}, session_id=served.project_id)
+    assert {entry["name"] for entry in answer["children"] if entry.get("ignored")} == {"vendor"}
+
+
 async def test_only_those_that_joined_are_told_and_all_of_them(served: Served, phone: FollowingPhone) -> None:
     async with (
         FollowingPhone.join(served.relay.url, served.project_id) as joined,

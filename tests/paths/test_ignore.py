@@ -53,6 +53,19 @@ def test_the_rules_come_from_every_file_on_the_way(root: Path) -> None:
     assert ignored(root, "a/b", "private")
 
 
+def test_what_holds_in_every_project_counts_less_than_what_its_own_files_say(root: Path) -> None:
+    (root / "a").mkdir()
+    (root / ".gitignore").write_text("!kept.log")
+    with Door(root) as door:
+        names = rules_in(door, parse_path("a"), "*.log\nvendor").names()
+    assert [names.ignores(name, is_dir=False) for name in ("x.log", "kept.log", "vendor", "y")] == [
+        True,
+        False,
+        True,
+        False,
+    ]
+
+
 def test_gitignore_decides_over_exclude(root: Path) -> None:
     (root / ".git/info").mkdir(parents=True)
     (root / ".git/info/exclude").write_text("kept")
