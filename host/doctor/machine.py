@@ -9,9 +9,11 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from host.agents.claude.executable import find_executable
 from host.auth.keyring_vault import KeyringVault, VaultMissing, VaultUnusable
 from host.core.home import PRIVATE_DIRECTORY, PRIVATE_FILE
 from host.doctor.finding import Finding, Patient, ok
+from host.protocol.errors import AgentUnavailable
 
 _PROGRAM_TIMEOUT_S: Final = 10.0
 _NEEDED_PYTHON: Final = (3, 11)
@@ -44,15 +46,15 @@ def git(patient: Patient) -> Finding:
 
 
 def agent(patient: Patient) -> Finding:
-    path = patient.settings.claude_path or shutil.which("claude", path=patient.environ.get("PATH"))
-    said = _output([path, "--version"]) if path else None
+    mend = "Install it as https://claude.com/claude-code says, or set agent.claude in config.toml to its path."
+    try:
+        path = find_executable(patient.settings.claude_path, patient.environ)
+    except AgentUnavailable as exc:
+        return Finding("warning", exc.message, mend)
+    said = _output([path, "--version"])
     if said is None:
-        return Finding(
-            "warning",
-            f"Claude Code does not run{f' at {path}' if path else ': it was not found'}.",
-            "Install it as https://claude.com/claude-code says, or set agent.claude in config.toml to its path.",
-        )
-    if '"loggedIn":true' not in (_output([path or "", "auth", "status"]) or "").replace(" ", ""):
+        return Finding("warning", f"Claude Code does not run at {path}.", mend)
+    if '"loggedIn":true' not in (_output([path, "auth", "status"]) or "").replace(" ", ""):
         return Finding("warning", f"Claude Code {said.strip()} is not signed in.", "Run claude, and there: /login")
     return ok(f"Claude Code {said.strip()}, signed in")
 

@@ -187,6 +187,24 @@ def test_no_git_and_an_old_one_are_found(patient: Patient, tmp_path: Path) -> No
     assert "2.38" in machine_checks.git(patient).mend
 
 
+def test_an_agent_is_looked_for_where_the_daemon_looks(
+    patient: Patient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    patient.environ = {"PATH": str(tmp_path), "HOME": str(tmp_path)}
+    assert "was not found" in machine_checks.agent(patient).message
+    installed = tmp_path / ".local" / "bin" / "claude"
+    installed.parent.mkdir(parents=True)
+    installed.write_text("#!/bin/sh\n")
+    installed.chmod(0o755)
+    assert "is not signed in" in machine_checks.agent(patient).message
+
+    patient.settings.claude_path = "~/.local/bin/claude"
+    assert "is not signed in" in machine_checks.agent(patient).message
+    patient.settings.claude_path = "~/elsewhere"
+    assert "agent.claude in config.toml, says ~/elsewhere" in machine_checks.agent(patient).message
+
+
 def test_a_keyring_that_hangs_is_found(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
     HangingKeyring.released.clear()
     monkeypatch.setattr("keyring.get_keyring", HangingKeyring)

@@ -13,13 +13,13 @@ _USUAL_PLACES: Final = (".local/bin/claude", ".claude/local/claude")
 
 
 def find_executable(setting: str | None, environment: Mapping[str, str]) -> str:
-    """Its absolute path. ``setting`` is POCKETCODER_CLAUDE, ``environment`` the user's. Raises AgentUnavailable."""
+    """Its absolute path. ``setting`` is what was set of it, ``environment`` the user's. Raises AgentUnavailable."""
     if setting is not None:
         path = os.path.abspath(os.path.expanduser(setting))
         if not _is_program(path):
             raise AgentUnavailable(
-                f"POCKETCODER_CLAUDE says {setting}, where there is no program that may be run. Correct it, or unset "
-                "it to have claude looked for, and restart the daemon."
+                f"POCKETCODER_CLAUDE, or agent.claude in config.toml, says {setting}, where there is no program that "
+                "may be run. Correct it, or unset it to have claude looked for, and restart the daemon."
             )
         return path
     found = shutil.which(_NAME, path=environment.get("PATH", os.defpath))
