@@ -18,7 +18,7 @@ from host.cli.surroundings import control, surroundings
 from host.control_plane.client import ControlClient, checked, understood
 from host.control_plane.words import work_of
 from host.core.home import HostPaths, find_paths
-from host.core.instance_lock import holder
+from host.core.instance_lock import AlreadyRunning, holder
 from host.core.settings import DEFAULT_RELAY_URL, Settings, relay_url
 
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -102,18 +102,24 @@ def start(
     Example: pocketcoder start
     """
     from host.auth.token_store import TokenStore
-    from host.cli.background import run_in_foreground, start_in_background
+    from host.cli.background import StartFailed, run_in_foreground, start_in_background
 
     with errors_for_people():
         paths, settings = surroundings()
         if (pid := holder(paths.pid_file)) is not None:
             _wake(paths, settings, pid)
-        elif foreground:
-            run_in_foreground(paths, settings)
-        else:
+            return
+        try:
+            if foreground:
+                run_in_foreground(paths, settings)
             typer.echo(f"PocketCoder started (process {start_in_background(paths)}).")
-            if TokenStore(paths.auth_file).signed_in() is None:
-                typer.echo("Nobody is signed in yet. Sign in with: pocketcoder login")
+        except (AlreadyRunning, StartFailed):
+            # Another start may have been quicker, as that of the system when somebody logs in.
+            if (pid := holder(paths.pid_file)) is None:
+                raise
+            typer.echo(f"PocketCoder is already running (process {pid}).")
+        if TokenStore(paths.auth_file).signed_in() is None:
+            typer.echo("Nobody is signed in yet. Sign in with: pocketcoder login")
 
 
 @app.command()

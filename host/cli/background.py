@@ -11,7 +11,7 @@ from typing import Final, NoReturn
 
 from host.cli.exit_codes import DONE, FAILED
 from host.core.errors import ForPeople, system_refusal
-from host.core.home import HostPaths, find_paths, prepare_home
+from host.core.home import PRIVATE_FILE, HostPaths, find_paths, prepare_home
 from host.core.logging import configure_logging
 from host.core.settings import Settings
 from host.daemon import run_daemon
@@ -35,7 +35,7 @@ def start_in_background(paths: HostPaths) -> int:
     The home is prepared. Raises StartFailed.
     """
     readable, writable = os.pipe()
-    with open(paths.log_file, "ab") as log:
+    with open(os.open(paths.log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, PRIVATE_FILE), "ab") as log:
         child = subprocess.Popen(
             # -P: nothing is imported from the directory it happens to run in.
             [sys.executable, "-P", "-m", "host.cli.background"],
