@@ -87,8 +87,8 @@ class Session:
         relay_url = self.relay_url()
         if tokens.relay_url != relay_url:
             raise SignedOut(
-                f"The sign-in is for {tokens.relay_url}, but GATEWAY_URL or config.toml makes this daemon use "
-                f"{relay_url}. Sign in there with: pocketcoder login --relay {relay_url}"
+                f"The sign-in is for {tokens.relay_url}, but GATEWAY_URL, or relay.url in config.toml, makes this "
+                f"daemon use {relay_url}. Sign in there with: pocketcoder login --relay {relay_url}"
             )
         if tokens.refresh_token == self._refused_refresh_token:
             raise SignedOut("The relay ended this sign-in. Sign in again with: pocketcoder login")

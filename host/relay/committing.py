@@ -38,6 +38,7 @@ class AnswerCommit:
 def not_recorded() -> FileAccessFailed:
     """Nothing was done, because it could not be written down."""
     return FileAccessFailed(
-        "The host could not write the request down, so it was not carried out. Is the host's disk full?",
+        "The host could not write the request down, so it was not carried out. Is its disk full? On the host, "
+        "pocketcoder doctor says what is wrong.",
         reason="noSpace",
     )

@@ -115,6 +115,7 @@ async def test_tokens_of_another_relay_are_never_shown_to_this_one(relay: Script
     async with running(rig.make()) as link:
         await eventually(lambda: link.status.last_error is not None)
         assert f"pocketcoder login --relay {relay.url}" in (link.status.last_error or "")
+        assert f"relay.url in config.toml, makes this daemon use {relay.url}." in (link.status.last_error or "")
         await expect_no_try(relay)
 
 
