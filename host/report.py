@@ -35,6 +35,7 @@ from host.db.database import Database
 from host.db.projects import Project
 from host.db.quarantine import file_set
 from host.features import Features
+from host.processes.keeper_process import installation_problem
 from host.projects.identity import MachineLabel
 from host.projects.registry import ProjectRegistry
 from host.protocol.limits import MIB
@@ -161,7 +162,14 @@ class Report:
         yield from (Degraded(part="host", reason=warning) for warning in host_warnings)
 
     def _host_warnings(self) -> tuple[str, ...]:
-        return (*self.start_warnings, *self._storage_warnings(), *self.store.warnings, *self.features.warnings)
+        moved = installation_problem()
+        return (
+            *self.start_warnings,
+            *((moved,) if moved else ()),
+            *self._storage_warnings(),
+            *self.store.warnings,
+            *self.features.warnings,
+        )
 
     def _storage_warnings(self) -> Iterator[str]:
         if self.database.problem is not None:

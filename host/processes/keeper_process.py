@@ -1,6 +1,7 @@
 """The daemon's side of the keeper: started when it is needed, and again when it was killed."""
 
 import asyncio
+import os
 import socket
 import sys
 from contextlib import suppress
@@ -8,12 +9,28 @@ from pathlib import Path
 from typing import Final
 
 import host
+from host.core.errors import ForPeople
 from host.processes.tree import STUCK_S
 
 _END_TIMEOUT_S: Final = STUCK_S + 2
 _PACKAGES: Final = str(Path(host.__file__).parents[1])
 # Isolated and without site packages it starts in half the time. Ours come last on the path: they hide no module.
 PROGRAM: Final = f"import sys; sys.path.append({_PACKAGES!r}); from host.processes.keeper import main; main()"
+
+
+class InstallationGone(ForPeople):
+    """There is nothing left to start a keeper by. The message says why and what to do."""
+
+
+def installation_problem() -> str | None:
+    """A sentence when this program was moved or removed while it runs, as by an upgrade; None while it is there."""
+    for part in (sys.executable, host.__file__):
+        if not os.path.exists(part):
+            return (
+                f"PocketCoder was moved or removed while its daemon runs: {part} is not there any more. Restart it "
+                "from where it is installed now: pocketcoder stop && pocketcoder start"
+            )
+    return None
 
 
 class KeeperProcess:
@@ -32,7 +49,7 @@ class KeeperProcess:
     async def connect(self) -> socket.socket:
         """Our end of a new shim's connection, not blocking. It closes when no shim can be made.
 
-        Raises OSError: ConnectionError after ``close``, and when the keeper can't be kept running.
+        Raises InstallationGone, or OSError: ConnectionError after ``close``, and when the keeper can't be kept running.
         """
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
@@ -81,6 +98,8 @@ class KeeperProcess:
 
     async def _start(self) -> None:
         await self._end()
+        if (problem := installation_problem()) is not None:
+            raise InstallationGone(problem)
         self._control, theirs = socket.socketpair()
         self._control.setblocking(False)
         with theirs:

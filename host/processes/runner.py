@@ -13,7 +13,7 @@ from host.core.tasks import TaskSet
 from host.processes import shim_messages
 from host.processes.connection import ShimConnection
 from host.processes.input import InputPipe
-from host.processes.keeper_process import KeeperProcess
+from host.processes.keeper_process import InstallationGone, KeeperProcess
 from host.processes.output import OutputPipes
 from host.processes.running import RunningProcess
 from host.processes.shim_messages import NOT_STARTED
@@ -71,7 +71,7 @@ class ProcessRunner:
     async def prepare(self) -> None:
         """Have a shim stand ready, so that the next start is quick. Never fails: a start says what is wrong."""
         if self._spare is None and not self._is_closing:
-            with suppress(OSError):
+            with suppress(OSError, InstallationGone):
                 self._keep(await self._connect())
 
     async def start(self, job: Job) -> RunningProcess:
@@ -82,6 +82,8 @@ class ProcessRunner:
             self._background.spawn(self._prepare_soon(), name="prepare a shim")
             try:
                 return await self._start(job)
+            except InstallationGone as exc:
+                raise ProcessNotStarted(str(exc)) from exc
             except OSError as exc:
                 raise self._not_started(job.argv[0], exc) from exc
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -10,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from relay_stub.client import RelayClient, RequestFailed
-from tests.support.processes import Bench, MachineProcess, RelayProcess, is_alive, processes_below
+from tests.cli.commands import variables_of
+from tests.support.processes import CHECKOUT, Bench, MachineProcess, RelayProcess, is_alive, processes_below
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -94,6 +96,32 @@ async def test_a_full_disk_refuses_what_it_cant_keep_and_the_daemon_lives_on(
         written = await phone.request("fs_write", {"path": "after", "content": "z"}, session_id=project_id)
         assert written["success"] is True
     assert cramped.daemon_pid == pid
+
+
+def small_installation(directory: Path) -> Path:
+    """A virtual environment like that of the tests; its Python."""
+    python = directory / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.symlink_to(Path(sys.executable).resolve())
+    (directory / "lib").symlink_to(Path(sys.prefix) / "lib")
+    (directory / "pyvenv.cfg").write_text(f"home = {Path(sys.executable).resolve().parent}\n")
+    return python
+
+
+async def test_an_installation_that_is_moved_while_its_daemon_runs_is_told(bench: Bench, relay: RelayProcess) -> None:
+    machine, installation = bench.machine(), bench.directory / "installation"
+    await asyncio.to_thread(machine.login, relay.url)
+    project_id = await asyncio.to_thread(machine.add, bench.project())
+    start = [str(small_installation(installation)), "-P", "-m", "host.cli.main", "start"]
+    subprocess.run(start, env=variables_of(machine), cwd=CHECKOUT, check=True, capture_output=True)
+    await asyncio.to_thread(machine.wait_until_connected)
+    installation.rename(bench.directory / "elsewhere")
+
+    async with RelayClient.sign_in(relay.url, "ada") as phone, asyncio.timeout(60):
+        with pytest.raises(RequestFailed, match="PocketCoder was moved or removed"):
+            await phone.request("command_exec", {"command": "true"}, session_id=project_id)
+    examined = await asyncio.to_thread(machine.command, "doctor")
+    assert f"{installation}/bin/python is not there any more. Restart it" in examined.stdout
 
 
 def test_a_disk_that_can_only_be_read_is_told_with_what_mends_it(cramped: MachineProcess) -> None:

@@ -214,6 +214,20 @@ async def test_after_close_nothing_is_started(tmp_path: Path, directory: int) ->
     assert runner.keeper_pid is None
 
 
+async def test_a_program_that_was_moved_while_it_runs_is_not_called_the_users_fault(
+    tmp_path: Path, directory: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner = ProcessRunner()
+    monkeypatch.setattr("sys.executable", str(tmp_path / "moved" / "python"))
+    await runner.prepare()
+    with pytest.raises(ProcessNotStarted, match="PocketCoder was moved or removed"):
+        await runner.start(Job(("/bin/true",), {}, directory))
+    monkeypatch.undo()
+    async with await runner.start(Job(("/bin/true",), {}, directory)):
+        pass
+    await runner.close()
+
+
 async def test_a_runner_that_is_used_after_its_keeper_was_killed_starts_another(rig: Rig) -> None:
     first = keeper_of(rig.runner)
     os.kill(first, signal.SIGKILL)
