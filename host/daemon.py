@@ -102,6 +102,7 @@ class Daemon:
         self._link = Link(session, outbox, self._report.registration, self._router.accept)
         registry.on_change(self._link.changed)
         features.claude.on_new_version(self._link.changed)
+        features.on_search_path(self._link.changed)
         features.watching.on_change(self._link.changed)
 
     @classmethod
@@ -130,6 +131,8 @@ class Daemon:
         """Start what runs beside the control plane."""
         for warning in self._report.start_warnings:
             logger.warning("%s", warning)
+        # The first who asks for the status finds it looked at.
+        self._report.autostart.seen()
         self._parts = [asyncio.create_task(part) for part in (*self._features.run(), self._link.run())]
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):

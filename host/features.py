@@ -5,7 +5,7 @@ A new feature is added here and nowhere else in the daemon.
 
 import asyncio
 import os
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, Protocol, TypeVar
 
@@ -99,6 +99,16 @@ class Features:
             *(environment.warnings if environment else ()),
             *(_known(self._git_warnings) or ()),
         )
+
+    @property
+    def search_path(self) -> str | None:
+        """Where programs are looked for before they are run; None until the login shell has told."""
+        environment = _known(self._environment)
+        return environment.variables.get("PATH") if environment else None
+
+    def on_search_path(self, listener: Callable[[], None]) -> None:
+        """``listener`` is called once ``search_path`` is known."""
+        self._environment.add_done_callback(lambda _: listener())
 
     async def settle(self) -> None:
         """At start, before any request: what a crash cut off gets its end."""

@@ -78,6 +78,7 @@ class Report:
                 self.settings,
                 (*self._host_warnings(), *self.features.watching.warnings),
                 self.features.claude.seen().version,
+                self.features.search_path,
             ),
             projects=[
                 registered(project, watcher_running=watch.is_running, last_fs_seq=watch.last_seq)
@@ -88,7 +89,9 @@ class Report:
 
     def status(self, link: LinkStatus, *, requests: int, outbox_bytes: int, is_stopping: bool) -> Status:
         signed_in = self.session.signed_in()
-        capabilities = find_capabilities(self.settings, self._host_warnings(), self.features.claude.seen().version)
+        capabilities = find_capabilities(
+            self.settings, self._host_warnings(), self.features.claude.seen().version, self.features.search_path
+        )
         autostart = self.autostart.seen()
         return Status(
             version=self.facts.daemon_version,

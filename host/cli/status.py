@@ -59,6 +59,8 @@ def _page(status: dict) -> str:  # type: ignore[type-arg]  # JSON; typing.Any wo
     if "nextTryAt" in status["relay"]:
         rows.append(("", f"Next try at {status['relay']['nextTryAt']}."))
     rows += [("Agent", _agent(agent)) for agent in status["agents"]]
+    if "autostart" in status:  # not yet, right after the start
+        rows.append(("Autostart", _autostart(status["autostart"])))
     rows += _unusual(status)
     if not status["projects"]:
         rows.append(("Projects", "none; add one with: pocketcoder add PATH"))
@@ -85,9 +87,13 @@ def _unusual(status: dict) -> list[tuple[str, str]]:  # type: ignore[type-arg]
         rows.append(("Sending", f"{activity['outboxBytes'] // _MIB} MB wait to be sent"))
     if database_bytes > _LARGE_BYTES:
         rows.append(("Disk", f"the database takes {database_bytes // _MIB:,} MB"))
-    if "problem" in status.get("autostart", {}):
-        rows.append(("Autostart", status["autostart"]["problem"]))
     return rows
+
+
+def _autostart(autostart: dict) -> str:  # type: ignore[type-arg]
+    if "problem" in autostart:
+        return str(autostart["problem"])
+    return "on" if autostart["enabled"] else "off; turn it on with: pocketcoder enable-autostart"
 
 
 def _agent(agent: dict) -> str:  # type: ignore[type-arg]

@@ -23,14 +23,18 @@ class MachineFacts:
 
 
 def find_capabilities(
-    settings: Settings, warnings: tuple[str, ...] = (), claude_version: str | None = None
+    settings: Settings,
+    warnings: tuple[str, ...] = (),
+    claude_version: str | None = None,
+    search_path: str | None = None,
 ) -> Capabilities:
     """Look for git, the agent and its session store on this machine. Starts no process.
 
-    ``claude_version`` is known where the agent was asked; it may lie where only the user's login shell finds it.
+    ``claude_version`` is known where the agent was asked. ``search_path`` is the PATH of the user's login shell, in
+    which programs are run; None for this process's own.
     """
-    has_git = shutil.which("git") is not None
-    claude = settings.claude_path or shutil.which("claude")
+    has_git = shutil.which("git", path=search_path) is not None
+    claude = settings.claude_path or shutil.which("claude", path=search_path)
     has_claude = claude_version is not None or (claude is not None and shutil.which(claude) is not None)
     missing = []
     if not has_git:

@@ -57,6 +57,10 @@ def test_autostart_that_would_not_work_is_told(bench: Bench) -> None:
     machine = bench.machine()
     unit = machine.directory / ".config" / "systemd" / "user" / "pocketcoder.service"
     unit.parent.mkdir(parents=True)
+    machine.start()
+    eventually(lambda: "autostart" in machine.status(), what="A look at autostart")
+    assert "Autostart    off; turn it on with: pocketcoder enable-autostart\n" in machine.command("status").stdout
+    machine.stop()
     unit.write_text("[Service]\nExecStart=/gone/pocketcoder start --foreground\n")
     machine.start()
     eventually(lambda: "autostart" in machine.status(), what="A look at autostart")
@@ -64,6 +68,18 @@ def test_autostart_that_would_not_work_is_told(bench: Bench) -> None:
     assert status["autostart"]["enabled"] is True
     assert "/gone/pocketcoder" in status["autostart"]["problem"] == degraded(status)["autostart"]
     assert f"Autostart    {status['autostart']['problem']}\n" in machine.command("status").stdout
+
+
+async def test_git_that_only_the_login_shell_finds_is_no_missing_git(bench: Bench) -> None:
+    relay, machine = bench.relay(), bench.machine(PATH=str(bench.directory))
+    machine.login(relay.url)
+    machine.start()
+    machine.wait_until_connected()
+    async with RelayClient.sign_in(relay.url, "ada") as phone, asyncio.timeout(30):
+        while not (await phone.request("machines_list"))["machines"][0]["capabilities"]["hasGit"]:
+            # It registers again once its shell has told.
+            await phone.events.get()
+    assert not [each for each in machine.status()["degraded"] if "git" in each["reason"]]
 
 
 async def test_a_request_has_the_same_id_in_the_logs_of_relay_and_daemon(bench: Bench) -> None:

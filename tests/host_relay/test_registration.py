@@ -49,6 +49,16 @@ def test_what_is_installed_is_found_on_the_path(tmp_path: Path, monkeypatch: pyt
     assert found.warnings == ()
 
 
+def test_programs_are_looked_for_where_the_login_shell_finds_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    program(tmp_path, "git")
+    program(tmp_path, "claude")
+    found = find_capabilities(Settings(), search_path=str(tmp_path))
+    assert (found.has_git, found.has_claude, found.warnings) == (True, True, ())
+
+
 def test_a_user_without_a_home_directory_has_no_agents_store(monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown(_: int) -> None:
         raise KeyError
