@@ -7,6 +7,7 @@ import select
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from typing import Final, NoReturn
 
 from host.cli.exit_codes import DONE, FAILED
@@ -61,6 +62,9 @@ def start_in_background(paths: HostPaths) -> int:
         child.wait(_END_TIMEOUT_S)
     except subprocess.TimeoutExpired as exc:
         child.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            # Who looks next must not take it for one that runs.
+            child.wait(_END_TIMEOUT_S)
         message = f"The daemon did not get ready within {START_TIMEOUT_S:g} s and was stopped. {_see(paths)}"
         raise StartFailed(message) from exc
     raise StartFailed(f"The daemon ended while it was starting. {_see(paths)}")
