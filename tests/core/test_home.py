@@ -8,6 +8,7 @@ from pathlib import Path
 import platformdirs
 import pytest
 
+from host.core.errors import system_refusal
 from host.core.home import HomeError, HostPaths, find_paths, prepare_home, write_private
 
 
@@ -175,3 +176,12 @@ def test_what_a_killed_write_left_is_removed_and_one_at_work_is_spared(tmp_path:
     prepare_home(paths)
     assert not old.exists()
     assert young.exists()
+
+
+def test_what_is_in_the_way_of_a_file_is_told_by_its_own_name(tmp_path: Path) -> None:
+    token = tmp_path / "control.token"
+    token.mkdir()
+    with pytest.raises(OSError, match="directory") as refused:
+        write_private(token, b"x")
+    assert system_refusal(refused.value).startswith(f"The system refused {token}: Is a directory. ")
+    assert [file.name for file in tmp_path.iterdir()] == ["control.token"]
