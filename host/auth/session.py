@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final, Protocol, TypeVar
 
 from host.auth.token_store import SignedIn, StoredTokens, TokenStore
+from host.core.errors import system_refusal
 from host.core.logging import redact
 from host.core.settings import DEFAULT_RELAY_URL
 from host.protocol.messages.auth import TokenRefresh, Tokens
@@ -36,6 +37,13 @@ class SignedOut(Exception):
 def printable(said: str) -> str:
     """What a relay says, as a terminal may be given it: at most 500 characters, none of which moves the cursor."""
     return "".join(filter(str.isprintable, said[:_MAX_SHOWN_CHARS]))
+
+
+class NoRoomForTokens(Exception):
+    """Renewed tokens could not be kept, so none were asked for. The message is a sentence for people."""
+
+    def __init__(self, refusal: OSError) -> None:
+        super().__init__(f"The sign-in can't be renewed, as it could not be kept. {system_refusal(refusal)}")
 
 
 def stored(tokens: Tokens, relay_url: str, *, now_s: float) -> StoredTokens:
@@ -132,15 +140,17 @@ class Session:
     async def access_token(self, calls: RelayCalls) -> str:
         """A token that is good for a while, renewed over ``calls`` if need be, and stored before it is used.
 
-        Raises SignedOut, OSError where nothing can be stored, and what ``calls`` raises when the relay refuses or is
-        gone.
+        Raises SignedOut, NoRoomForTokens, and what ``calls`` raises when the relay refuses or is gone.
         """
         async with self._renewing:
             if self.renew_in_s() > 0:
                 return self.current().access_token
             old = self.current()
-            # A renewed token that can't be stored is lost, and the old one ends the sign-in when it is shown again.
-            await asyncio.to_thread(self._store.rehearse)
+            # The relay takes a refresh token once: who can't keep the next one has lost the sign-in.
+            try:
+                await asyncio.to_thread(self._store.require_room)
+            except OSError as exc:
+                raise NoRoomForTokens(exc) from exc
             self._shown_refresh_token = old.refresh_token
             answer = await calls.call(TokenRefresh(refresh_token=old.refresh_token), Tokens)
             renewed = stored(answer, old.relay_url, now_s=self._now_s())

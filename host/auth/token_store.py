@@ -23,7 +23,7 @@ from host.core.home import write_private
 logger = logging.getLogger(__name__)
 
 _MAX_FILE_BYTES: Final = 64 * 1024
-# More than tokens of ours take.
+# More than a file of tokens takes.
 _ROOM_BYTES: Final = 16 * 1024
 _OUT_OF_REACH: Final = (
     "The sign-in is in the system's keyring, which this process can't reach, as one started over SSH. "
@@ -140,11 +140,13 @@ class TokenStore:
             self._write(_AuthFile(machine_key=content.machine_key, relay_url=content.relay_url))
             return content.in_keyring or content.refresh_token is not None
 
-    def rehearse(self) -> None:
-        """Raises OSError where renewed tokens could not be stored now, as on a full disk. Changes nothing."""
-        rehearsed = self._path.with_name(f".{self._path.name}.{os.urandom(8).hex()}.tmp")
-        write_private(rehearsed, bytes(_ROOM_BYTES))
-        rehearsed.unlink()
+    def require_room(self) -> None:
+        """Raises OSError where renewed tokens could not be kept, as on a full disk. Nothing is changed."""
+        probe = self._path.with_name(f".{self._path.name}.room.tmp")
+        try:
+            write_private(probe, bytes(_ROOM_BYTES))
+        finally:
+            probe.unlink(missing_ok=True)
 
     def renew(self, used_refresh_token: str, tokens: StoredTokens) -> bool:
         """Store renewed tokens, unless someone signed in anew meanwhile; return whether they were stored."""

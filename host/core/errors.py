@@ -6,6 +6,7 @@ _ADVICE = {
     errno.EISDIR: "It should be a file: move the directory away.",
     errno.ENOTDIR: "Part of that path should be a directory: move what is there away.",
     errno.ELOOP: "It is a link that is not followed: remove it.",
+    errno.ENOSPC: "Free some space on the disk.",
     errno.ENOENT: "It is gone, or a link that leads nowhere: make it, or remove the link.",
 }
 _OTHERWISE = "Check the disk's space and the permissions."

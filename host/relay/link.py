@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from host.auth.keyring_vault import VaultUnusable
-from host.auth.session import Session, SignedOut
+from host.auth.session import NoRoomForTokens, Session, SignedOut
 from host.core.backoff import backoff_delays_s
 from host.core.clock import asleep_s, rfc3339
 from host.core.errors import system_refusal
@@ -153,10 +153,10 @@ class Link:
             await self._wait_for_somebody(str(exc), lambda: self.session.stamp() != stamp)
         except GivenUp as exc:
             await self._wait_for_somebody(str(exc), lambda: False)
-        except (ConnectionLost, CallRefused, VaultUnusable) as exc:
+        except (ConnectionLost, CallRefused, VaultUnusable, NoRoomForTokens) as exc:
             await self._wait_for_next_try(str(exc))
         except Exception as exc:
-            # A full disk, an auth.json that can't be read: it must not end the daemon.
+            # An auth.json that can't be read: it must not end the daemon.
             logger.exception("The link failed")
             await self._wait_for_next_try(_what_failed(exc))
 

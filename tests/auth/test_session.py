@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from host.auth.session import ResponseT, Session, SignedOut, stored
+from host.auth.session import NoRoomForTokens, ResponseT, Session, SignedOut, stored
 from host.auth.token_store import StoredTokens, TokenStore
 from host.core.settings import DEFAULT_RELAY_URL
 from host.protocol.messages.auth import TokenRefresh, Tokens
@@ -220,7 +220,7 @@ def test_tokens_of_another_relay_are_not_used_at_this_one(store: TokenStore) -> 
     session = Session(store, "wss://other.example")
 
     assert session.relay_url() == "wss://other.example"
-    with pytest.raises(SignedOut, match=r"GATEWAY_URL or config\.toml makes.* login --relay wss://other\.example$"):
+    with pytest.raises(SignedOut, match=r"GATEWAY_URL, or relay\.url in config\.toml, makes.* login --relay wss://other\.example$"):
         session.current()
 
 
@@ -301,7 +301,7 @@ async def test_on_a_full_disk_no_token_is_used_up_that_could_not_be_replaced(
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, allowed[1]))
     try:
         for _ in range(3):
-            with pytest.raises(OSError, match="too large"):
+            with pytest.raises(NoRoomForTokens, match="could not be kept"):
                 await session.access_token(relay)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, allowed)

@@ -12,7 +12,7 @@ import pytest
 
 from relay_stub.client import RelayClient, RequestFailed
 from tests.cli.commands import variables_of
-from tests.support.processes import CHECKOUT, Bench, MachineProcess, RelayProcess, is_alive, processes_below
+from tests.support.processes import CHECKOUT, Bench, MachineProcess, RelayProcess, eventually, is_alive, processes_below
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -122,6 +122,20 @@ async def test_an_installation_that_is_moved_while_its_daemon_runs_is_told(bench
             await phone.request("command_exec", {"command": "true"}, session_id=project_id)
     examined = await asyncio.to_thread(machine.command, "doctor")
     assert f"{installation}/bin/python is not there any more. Restart it" in examined.stdout
+
+
+def test_a_full_disk_costs_nobody_the_sign_in(bench: Bench, cramped: MachineProcess) -> None:
+    relay = bench.relay("--access-lifetime-s", "4")
+    cramped.login(relay.url)
+    cramped.start()
+    cramped.wait_until_connected()
+    filler = cramped.home / "filler"
+    fill(filler)
+    # When the token is due.
+    eventually(lambda: "Free some space" in cramped.relay_status().get("lastError", ""), what="The refusal to renew")
+    filler.unlink()
+    cramped.succeed("start")
+    cramped.wait_until_connected()
 
 
 def test_a_disk_that_can_only_be_read_is_told_with_what_mends_it(cramped: MachineProcess) -> None:

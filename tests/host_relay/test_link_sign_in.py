@@ -216,7 +216,7 @@ async def test_an_auth_file_that_cannot_be_read_is_tried_again(
         await eventually(lambda: link.status.next_try_at is not None)
         assert link.status.last_error is not None
         assert link.status.last_error == (
-            "The system refused: Is a directory. Check the disk's space and the permissions."
+            "The system refused: Is a directory. It should be a file: move the directory away."
         )
         auth_file.rmdir()
         auth_file.write_bytes(content)
