@@ -15,8 +15,9 @@ from host.agents.terminal import TerminalSessions
 from host.agents.turns import Projects, Turns
 from host.core.publishing import Publish
 from host.core.requests import RouteTable
-from host.db.agent_sessions import delete_stream, gone_streams
+from host.db.agent_sessions import gone_streams
 from host.db.database import Database
+from host.db.event_log import delete_stream
 from host.protocol.limits import MAX_TURNS_AT_ONCE
 
 logger = logging.getLogger(__name__)

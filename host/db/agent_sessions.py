@@ -138,11 +138,6 @@ def gone_streams(connection: sqlite3.Connection) -> list[int]:
     return [stream_id for (stream_id,) in rows]
 
 
-def delete_stream(connection: sqlite3.Connection, stream_id: int) -> None:
-    """The session, its turns, prompts and events go with its stream."""
-    connection.execute("DELETE FROM streams WHERE stream_id = ?", (stream_id,))
-
-
 def stream_name(agent_session_id: str) -> str:
     return f"agent:{agent_session_id}"
 

@@ -48,11 +48,6 @@ def runs_to_delete(connection: sqlite3.Connection, *, oldest_kept: str, keep_max
     return [stream_id for (stream_id,) in rows]
 
 
-def delete_run(connection: sqlite3.Connection, stream_id: int) -> None:
-    """The run and its events go with its stream."""
-    connection.execute("DELETE FROM streams WHERE stream_id = ?", (stream_id,))
-
-
 def _place_of(connection: sqlite3.Connection, project_id: str, request_id: str) -> int:
     """The id of a run's stream: of two runs the later one has the higher."""
     row: tuple[int] | None = connection.execute(

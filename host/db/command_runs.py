@@ -10,9 +10,9 @@ from typing import Literal, Protocol
 from msgspec import UNSET, UnsetType
 
 from host.core.clock import Clock, milliseconds_between, rfc3339
-from host.db.command_history import delete_run, get_run, list_runs, runs_to_delete
+from host.db.command_history import get_run, list_runs, runs_to_delete
 from host.db.database import Database
-from host.db.event_log import NewEvent, append, last_event_at, open_stream
+from host.db.event_log import NewEvent, append, delete_stream, last_event_at, open_stream
 from host.protocol.errors import InvalidRequest
 from host.protocol.limits import KEPT_RUNS_MAX, KEPT_RUNS_S, OUTPUT_PREVIEW_CHARS
 from host.protocol.messages.commands import CommandExit, CommandOutput, CommandRun, CommandRunsListResponse, ExitReason
@@ -110,7 +110,7 @@ class CommandRuns:
         )
         # One by one: a run can have many events, and others write in between.
         for stream_id in stream_ids:
-            await self._database.write(partial(delete_run, stream_id=stream_id))
+            await self._database.write(partial(delete_stream, stream_id=stream_id))
 
     def _now(self) -> str:
         return rfc3339(self._clock())
@@ -159,7 +159,7 @@ def _finish(connection: sqlite3.Connection, request_id: str, end: RunEnd, now: s
 
 def _discard(connection: sqlite3.Connection, request_id: str) -> None:
     stream_id, _ = _running(connection, request_id)
-    delete_run(connection, stream_id)
+    delete_stream(connection, stream_id)
 
 
 def _running(connection: sqlite3.Connection, request_id: str) -> tuple[int, str]:

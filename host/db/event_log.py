@@ -1,11 +1,10 @@
 """The durable log of events: the log is the truth, the push is a hint.
 
-An event is committed here before it is sent, and who missed it reads it from here. The
-functions of a connection are for jobs that change more than the log; ``EventLog`` is for all else.
+An event is committed here before it is sent, and who missed it reads it from here. What changes the log are
+functions of a connection, because it is always part of a job that changes more; ``EventLog`` reads it.
 """
 
 import sqlite3
-import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -13,7 +12,6 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from host.core.clock import Clock, rfc3339
 from host.db.database import Database
 from host.db.pages import first_page
 from host.protocol.errors import SessionNotFound
@@ -36,24 +34,10 @@ class NewEvent(Generic[EventT]):
 
 
 class EventLog:
-    """Streams of events, each owned by a project. Every change is durable when its call returns."""
+    """Streams of events, each owned by a project, as clients read them."""
 
-    def __init__(self, database: Database, *, clock: Clock = time.time) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._clock = clock
-
-    async def open_stream(self, stream: str, project_id: str) -> None:
-        """The stream is there, begun anew or from before. Raises SessionNotFound if it is another project's."""
-        await self._database.write(lambda connection: open_stream(connection, stream, project_id))
-
-    async def append(self, stream: str, events: Sequence[NewEvent[EventT]]) -> list[EventT]:
-        """Log all of the events, or none; they are numbered on from the last one, from 1, without a gap.
-
-        Returns them as they are to be sent. Raises LookupError for a stream that was not opened.
-        """
-        return await self._database.write(
-            lambda connection: append(connection, _stream_id(connection, stream), events, rfc3339(self._clock()))
-        )
 
     async def read(self, stream: str, project_id: str, *, after_seq: int, limit: int) -> EventsReadResponse:
         """A page of what follows ``after_seq`` and is still there: at most ``limit`` events, at most 4 MB or one event.
@@ -61,16 +45,6 @@ class EventLog:
         Raises SessionNotFound for an unknown stream, and for another project's.
         """
         return await self._database.read(lambda connection: _read(connection, stream, project_id, after_seq, limit))
-
-    async def trim(self, stream: str, floor_seq: int) -> None:
-        """Delete what is below ``floor_seq``, at most all there is. Raises LookupError for an unknown stream."""
-        await self._database.write(lambda connection: _trim(connection, _stream_id(connection, stream), floor_seq))
-
-    async def delete_stream(self, stream: str) -> None:
-        """Delete the stream with all its events. If there is none, there is nothing to do."""
-        await self._database.write(
-            lambda connection: connection.execute("DELETE FROM streams WHERE stream = ?", (stream,))
-        )
 
 
 def open_stream(connection: sqlite3.Connection, stream: str, project_id: str) -> int:
@@ -83,7 +57,10 @@ def open_stream(connection: sqlite3.Connection, stream: str, project_id: str) ->
 
 
 def append(connection: sqlite3.Connection, stream_id: int, events: Sequence[NewEvent[EventT]], at: str) -> list[EventT]:
-    """See ``EventLog.append``; ``at`` is RFC 3339 UTC."""
+    """Log all of the events, or none; they are numbered on from the last one, from 1, without a gap.
+
+    Returns them as they are to be sent. ``at`` is RFC 3339 UTC.
+    """
     (last_seq,) = connection.execute("SELECT last_seq FROM streams WHERE stream_id = ?", (stream_id,)).fetchone()
     made = [event.make(seq, at) for seq, event in enumerate(events, last_seq + 1)]
     connection.executemany(
@@ -106,6 +83,11 @@ def trim_to(connection: sqlite3.Connection, stream_id: int, oldest_kept: str, ke
     floor_seq = max(newest_too_old or 0, newest_too_much) + 1
     if floor_seq > 1:
         _trim(connection, stream_id, floor_seq)
+
+
+def delete_stream(connection: sqlite3.Connection, stream_id: int) -> None:
+    """Its events go with it, and the run, or the session with its turns and prompts, that it is of."""
+    connection.execute("DELETE FROM streams WHERE stream_id = ?", (stream_id,))
 
 
 def last_event_at(connection: sqlite3.Connection, stream_id: int) -> str | None:
@@ -163,10 +145,3 @@ def _find(connection: sqlite3.Connection, stream: str, project_id: str) -> tuple
     if row is None:
         raise SessionNotFound("This project has no such stream of events. It may have been deleted because of its age.")
     return row
-
-
-def _stream_id(connection: sqlite3.Connection, stream: str) -> int:
-    row: tuple[int] | None = connection.execute("SELECT stream_id FROM streams WHERE stream = ?", (stream,)).fetchone()
-    if row is None:
-        raise LookupError("A stream of events was used that is not open.")
-    return row[0]

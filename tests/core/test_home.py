@@ -159,7 +159,7 @@ def test_a_failed_private_write_keeps_the_old_content_and_leaves_nothing(tmp_pat
 
 def test_finding_the_home_imports_nothing_heavy() -> None:
     code = "import sys, os; from host.core.home import find_paths; find_paths(os.environ); print(*sys.modules)"
-    environ = {"HOME": "/root", "POCKETCODER_HOME": "/somewhere"}
+    environ = {"HOME": "/home/ada", "POCKETCODER_HOME": "/somewhere"}
 
     loaded = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True)
 

@@ -17,6 +17,7 @@ from host.protocol.limits import KEPT_AGENT_EVENTS_S
 from host.protocol.messages.agents import Text
 from host.protocol.messages.events import EventsReadResponse
 from tests.support.command_runs import FakeClock
+from tests.support.event_log import WrittenLog
 
 PROJECT = Project("proj_0000000000000001", "p", Path("/p"), "2026-02-12T10:00:00.123Z", "2026-02-12T10:00:00.123Z")
 SESSION = "00000000-0000-4000-8000-000000000001"
@@ -92,7 +93,7 @@ async def test_of_too_much_the_oldest_goes_and_the_rest_is_within_the_bound(stor
 
 
 async def test_other_streams_are_left_alone(store: Store) -> None:
-    log = EventLog(store.database, clock=store.clock)
+    log = WrittenLog(store.database)
     for stream in ("command:1", "agentic", "agent"):
         await log.open_stream(stream, PROJECT.project_id)
     before = await store.database.read(lambda connection: connection.execute("SELECT * FROM streams").fetchall())

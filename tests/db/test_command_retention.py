@@ -7,12 +7,12 @@ import pytest
 
 from host.db.command_runs import CommandRuns
 from host.db.database import Database
-from host.db.event_log import EventLog
 from host.db.projects import Project, delete_project, insert_project
 from host.db.request_log import Finished, RequestLog, Started
 from host.protocol.errors import InvalidRequest
 from host.protocol.limits import KEPT_RUNS_S, REMEMBERED_REQUESTS_S
 from tests.support.command_runs import EXITED, FakeClock
+from tests.support.event_log import WrittenLog
 
 AT = "2026-02-12T10:00:00.123Z"
 PROJECT = Project("proj_0000000000000001", "p", Path("/p"), AT, AT)
@@ -95,7 +95,7 @@ async def test_the_runs_of_a_project_that_was_removed_go(runs: CommandRuns, data
 
 
 async def test_streams_that_are_no_runs_are_left_alone(runs: CommandRuns, database: Database, clock: FakeClock) -> None:
-    log = EventLog(database)
+    log = WrittenLog(database)
     await log.open_stream("agent:1", "proj_that_is_gone")
     clock.now_s += 2 * KEPT_RUNS_S
     await runs.purge()

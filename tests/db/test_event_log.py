@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,11 +9,12 @@ import pytest
 
 from host.core.clock import rfc3339
 from host.db.database import Database
-from host.db.event_log import EventLog, NewEvent
+from host.db.event_log import NewEvent
 from host.protocol.errors import SessionNotFound
 from host.protocol.limits import MAX_PAGE_BYTES
 from host.protocol.messages.base import Event, encode_payload
 from host.protocol.messages.events import EventsReadResponse
+from tests.support.event_log import WrittenLog
 
 NOW_S = 1_760_000_000.123
 STREAM = "agent:1"
@@ -33,13 +33,13 @@ def said(text: str) -> NewEvent[Said]:
 
 
 @pytest.fixture
-async def log(database: Database) -> EventLog:
-    log = EventLog(database, clock=lambda: NOW_S)
+async def log(database: Database) -> WrittenLog:
+    log = WrittenLog(database, clock=lambda: NOW_S)
     await log.open_stream(STREAM, PROJECT)
     return log
 
 
-async def read(log: EventLog, *, after_seq: int = 0, limit: int = 1000) -> EventsReadResponse:
+async def read(log: WrittenLog, *, after_seq: int = 0, limit: int = 1000) -> EventsReadResponse:
     return await log.read(STREAM, PROJECT, after_seq=after_seq, limit=limit)
 
 
@@ -50,12 +50,12 @@ def texts(page: EventsReadResponse) -> list[str]:
     return [payload["text"] for payload in payloads]
 
 
-async def test_a_new_stream_is_empty(log: EventLog) -> None:
+async def test_a_new_stream_is_empty(log: WrittenLog) -> None:
     page = await read(log)
     assert (page.stream, page.events, page.last_seq, page.floor_seq, page.more) == (STREAM, [], 0, 1, False)
 
 
-async def test_events_are_numbered_from_1_in_the_order_they_are_given(log: EventLog) -> None:
+async def test_events_are_numbered_from_1_in_the_order_they_are_given(log: WrittenLog) -> None:
     assert [event.seq for event in await log.append(STREAM, [said("a"), said("b")])] == [1, 2]
     assert [event.seq for event in await log.append(STREAM, [said("c")])] == [3]
     page = await read(log)
@@ -64,14 +64,14 @@ async def test_events_are_numbered_from_1_in_the_order_they_are_given(log: Event
     assert page.last_seq == 3
 
 
-async def test_what_is_read_is_what_was_to_be_sent_with_the_time_of_the_row(log: EventLog) -> None:
+async def test_what_is_read_is_what_was_to_be_sent_with_the_time_of_the_row(log: WrittenLog) -> None:
     (sent,) = await log.append(STREAM, [said("Grüße \u0000 \U0001f600")])
     (event,) = (await read(log)).events
     assert bytes(event.payload) == bytes(encode_payload(sent))
     assert event.at == sent.at == rfc3339(NOW_S)
 
 
-async def test_of_events_given_together_all_are_logged_or_none(log: EventLog) -> None:
+async def test_of_events_given_together_all_are_logged_or_none(log: WrittenLog) -> None:
     def fail(seq: int, at: str) -> Said:
         raise ZeroDivisionError
 
@@ -83,12 +83,12 @@ async def test_of_events_given_together_all_are_logged_or_none(log: EventLog) ->
     assert (texts(page), [event.seq for event in page.events]) == (["a", "b"], [1, 2])
 
 
-async def test_no_events_use_no_number(log: EventLog) -> None:
+async def test_no_events_use_no_number(log: WrittenLog) -> None:
     assert await log.append(STREAM, []) == []
     assert (await read(log)).last_seq == 0
 
 
-async def test_many_who_write_at_once_share_no_number_and_keep_their_own_order(log: EventLog) -> None:
+async def test_many_who_write_at_once_share_no_number_and_keep_their_own_order(log: WrittenLog) -> None:
     async def write(writer: int) -> None:
         for number in range(10):
             await log.append(STREAM, [said(f"{writer} {number} {part}") for part in "ab"])
@@ -101,13 +101,13 @@ async def test_many_who_write_at_once_share_no_number_and_keep_their_own_order(l
         assert own == [f"{writer} {number} {part}" for number in range(10) for part in "ab"]
 
 
-async def test_streams_are_numbered_each_for_itself(log: EventLog) -> None:
+async def test_streams_are_numbered_each_for_itself(log: WrittenLog) -> None:
     await log.open_stream("agent:2", PROJECT)
     await log.append(STREAM, [said("a")])
     assert [event.seq for event in await log.append("agent:2", [said("b")])] == [1]
 
 
-async def test_a_page_begins_after_a_number_and_ends_at_its_limit(log: EventLog) -> None:
+async def test_a_page_begins_after_a_number_and_ends_at_its_limit(log: WrittenLog) -> None:
     await log.append(STREAM, [said(letter) for letter in "abcde"])
     page = await read(log, after_seq=1, limit=3)
     assert (texts(page), page.last_seq, page.more) == (["b", "c", "d"], 5, True)
@@ -118,13 +118,13 @@ async def test_a_page_begins_after_a_number_and_ends_at_its_limit(log: EventLog)
 
 
 @pytest.mark.parametrize("after_seq", [5, 6, 2**53])
-async def test_behind_the_last_event_there_is_nothing(log: EventLog, after_seq: int) -> None:
+async def test_behind_the_last_event_there_is_nothing(log: WrittenLog, after_seq: int) -> None:
     await log.append(STREAM, [said(letter) for letter in "abcde"])
     page = await read(log, after_seq=after_seq)
     assert (page.events, page.last_seq, page.more) == ([], 5, False)
 
 
-async def test_a_page_ends_at_4_mb(log: EventLog) -> None:
+async def test_a_page_ends_at_4_mb(log: WrittenLog) -> None:
     await log.append(STREAM, [said("x" * (MAX_PAGE_BYTES // 4)) for _ in range(5)])
     page = await read(log)
     # The rest of the payload counts too.
@@ -133,14 +133,14 @@ async def test_a_page_ends_at_4_mb(log: EventLog) -> None:
     assert (len(page.events), page.more) == (2, False)
 
 
-async def test_an_event_of_over_4_mb_is_a_page_of_its_own(log: EventLog) -> None:
+async def test_an_event_of_over_4_mb_is_a_page_of_its_own(log: WrittenLog) -> None:
     await log.append(STREAM, [said("x" * MAX_PAGE_BYTES), said("a")])
     page = await read(log)
     assert ([event.seq for event in page.events], page.more) == ([1], True)
     assert texts(await read(log, after_seq=1)) == ["a"]
 
 
-async def test_an_unknown_stream_and_another_projects_cannot_be_told_apart(log: EventLog) -> None:
+async def test_an_unknown_stream_and_another_projects_cannot_be_told_apart(log: WrittenLog) -> None:
     said_of = set()
     for stream, project_id in (("agent:2", PROJECT), (STREAM, "proj_2"), ("", ""), (STREAM.upper(), PROJECT)):
         with pytest.raises(SessionNotFound) as raised:
@@ -149,47 +149,40 @@ async def test_an_unknown_stream_and_another_projects_cannot_be_told_apart(log: 
     assert len(said_of) == 1
 
 
-async def test_a_stream_that_is_opened_again_goes_on(log: EventLog) -> None:
+async def test_a_stream_that_is_opened_again_goes_on(log: WrittenLog) -> None:
     await log.append(STREAM, [said("a")])
     await log.open_stream(STREAM, PROJECT)
     assert [event.seq for event in await log.append(STREAM, [said("b")])] == [2]
 
 
-async def test_another_projects_stream_is_not_opened(log: EventLog) -> None:
+async def test_another_projects_stream_is_not_opened(log: WrittenLog) -> None:
     with pytest.raises(SessionNotFound):
         await log.open_stream(STREAM, "proj_2")
     await log.append(STREAM, [said("a")])
     assert texts(await read(log)) == ["a"]
 
 
-@pytest.mark.parametrize(
-    "use", [lambda log: log.append("agent:2", [said("a")]), lambda log: log.trim("agent:2", 1)], ids=["append", "trim"]
-)
-async def test_using_a_stream_that_is_not_open_is_a_fault(log: EventLog, use: Callable[[EventLog], Any]) -> None:
-    with pytest.raises(LookupError):
-        await use(log)
-
-
-async def test_what_is_trimmed_is_below_the_floor_and_its_numbers_are_not_used_again(log: EventLog) -> None:
+async def test_what_is_trimmed_is_below_the_floor_and_its_numbers_are_not_used_again(log: WrittenLog) -> None:
     await log.append(STREAM, [said(letter) for letter in "abcde"])
-    await log.trim(STREAM, 3)
+    await log.keep_newest(STREAM, 3)
     page = await read(log)
     assert (texts(page), page.floor_seq, page.last_seq) == (["c", "d", "e"], 3, 5)
-    await log.trim(STREAM, 2)
+    await log.keep_newest(STREAM, 4)
     assert (await read(log)).floor_seq == 3
-    await log.trim(STREAM, 100)
+    await log.keep_newest(STREAM, 0)
     page = await read(log)
     assert (page.events, page.floor_seq, page.last_seq, page.more) == ([], 6, 5, False)
     assert [event.seq for event in await log.append(STREAM, [said("f")])] == [6]
     assert texts(await read(log)) == ["f"]
 
 
-async def test_a_deleted_stream_is_gone_with_its_events_and_the_others_stay(log: EventLog, database: Database) -> None:
+async def test_a_deleted_stream_is_gone_with_its_events_and_the_others_stay(
+    log: WrittenLog, database: Database
+) -> None:
     await log.open_stream("agent:2", PROJECT)
     await log.append("agent:2", [said("kept")])
     await log.append(STREAM, [said("a")])
-    for _ in range(2):
-        await log.delete_stream(STREAM)
+    await log.delete_stream(STREAM)
     with pytest.raises(SessionNotFound):
         await read(log)
     count = await database.read(lambda connection: connection.execute("SELECT count(*) FROM events").fetchone()[0])
@@ -198,14 +191,14 @@ async def test_a_deleted_stream_is_gone_with_its_events_and_the_others_stay(log:
     assert (await read(log)).last_seq == 0
 
 
-async def test_a_restart_changes_nothing(tmp_path: Path, log: EventLog, database: Database) -> None:
+async def test_a_restart_changes_nothing(tmp_path: Path, log: WrittenLog, database: Database) -> None:
     await log.append(STREAM, [said("a"), said("b")])
-    await log.trim(STREAM, 2)
+    await log.keep_newest(STREAM, 1)
     before = await read(log)
     await database.close()
 
     again = await Database.open(tmp_path / "daemon.db")
-    log = EventLog(again, clock=lambda: NOW_S)
+    log = WrittenLog(again, clock=lambda: NOW_S)
     assert await read(log) == before
     assert [event.seq for event in await log.append(STREAM, [said("c")])] == [3]
     await again.close()

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from host.db.database import Database
-from host.db.event_log import EventLog, NewEvent
+from host.db.event_log import NewEvent
 from host.protocol.errors import SessionNotFound
 from host.protocol.messages.base import Event
+from tests.support.event_log import WrittenLog
 
 streams = st.sampled_from(["command:1", "command:2", "agent:1"])
 projects = st.sampled_from(["proj_1", "proj_2"])
@@ -49,7 +50,7 @@ class EventLogMachine(RuleBasedStateMachine):
 
     def open(self) -> None:
         self.database = self.runner.run(Database.open(Path(self.directory.name) / "daemon.db"))
-        self.log = EventLog(self.database)
+        self.log = WrittenLog(self.database)
 
     def teardown(self) -> None:
         self.runner.run(self.database.close())
@@ -67,31 +68,25 @@ class EventLogMachine(RuleBasedStateMachine):
 
     @rule(name=streams, values=st.lists(st.integers(0, 9), max_size=5))
     def append(self, name: str, values: list[int]) -> None:
-        try:
-            events = self.runner.run(self.log.append(name, [numbered(value) for value in values]))
-        except LookupError:
-            assert name not in self.streams
+        if (stream := self.streams.get(name)) is None:
             return
-        stream = self.streams[name]
+        events = self.runner.run(self.log.append(name, [numbered(value) for value in values]))
         stream.values += values
         assert [event.seq for event in events] == list(
             range(len(stream.values) + 1 - len(values), len(stream.values) + 1)
         )
 
-    @rule(name=streams, floor_seq=st.integers(0, 15))
-    def trim(self, name: str, floor_seq: int) -> None:
-        try:
-            self.runner.run(self.log.trim(name, floor_seq))
-        except LookupError:
-            assert name not in self.streams
+    @rule(name=streams, count=st.integers(0, 15))
+    def keep_newest(self, name: str, count: int) -> None:
+        if (stream := self.streams.get(name)) is None:
             return
-        stream = self.streams[name]
-        stream.trimmed = max(stream.trimmed, min(floor_seq - 1, len(stream.values)))
+        self.runner.run(self.log.keep_newest(name, count))
+        stream.trimmed = max(stream.trimmed, len(stream.values) - count)
 
     @rule(name=streams)
     def delete(self, name: str) -> None:
-        self.runner.run(self.log.delete_stream(name))
-        self.streams.pop(name, None)
+        if self.streams.pop(name, None) is not None:
+            self.runner.run(self.log.delete_stream(name))
 
     @rule(name=streams, project_id=projects, after_seq=st.integers(0, 15), limit=st.integers(1, 4))
     def read(self, name: str, project_id: str, after_seq: int, limit: int) -> None:

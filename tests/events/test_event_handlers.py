@@ -17,6 +17,7 @@ from host.protocol.errors import InvalidRequest, ProjectNotFound, SessionNotFoun
 from host.protocol.messages.base import encode_payload, parse_request
 from host.protocol.messages.commands import CommandOutput
 from tests.support.command_runs import Chunk
+from tests.support.event_log import WrittenLog
 
 NOW_S = 1_760_000_000.0
 
@@ -131,7 +132,7 @@ async def test_wrong_payloads_are_refused(phone: Phone, payload: dict[str, Any],
 class Latecomer:
     """A source that knows of one more event each time it is asked."""
 
-    def __init__(self, log: EventLog) -> None:
+    def __init__(self, log: WrittenLog) -> None:
         self._log = log
         self.asked: list[tuple[str, str]] = []
 
@@ -143,7 +144,7 @@ class Latecomer:
 
 
 async def test_what_a_source_knows_is_in_the_log_before_it_is_read(database: Database) -> None:
-    log = EventLog(database)
+    log = WrittenLog(database)
     source = Latecomer(log)
     phone = Phone(log, source)
     page = await phone.ask(stream="agent:1")

@@ -24,7 +24,6 @@ from host.protocol.messages.git import GitDiff
 from tests.support.git_reading import reading
 from tests.support.git_remotes import Checkout, bare_remote, clone, git_environment, user_home
 
-OID: Final = "1" * 40
 STAGES: Final = {
     "DD": "1",
     "AU": "2",
