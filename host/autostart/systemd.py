@@ -3,7 +3,7 @@
 import getpass
 import os
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -23,8 +23,8 @@ class Systemd:
         self._tool = tool
 
     @classmethod
-    def of_user(cls, environ: Mapping[str, str] = os.environ) -> "Systemd":
-        config = environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+    def of_user(cls) -> "Systemd":
+        config = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
         return cls(Path(config) / "systemd" / "user")
 
     def enable(self, start: Start) -> Sequence[str]:

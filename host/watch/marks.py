@@ -12,8 +12,7 @@ MAX_MARKS: Final = 100_000
 class Marks:
     """Each entry once, in the order in which they were told of first."""
 
-    def __init__(self, max_marks: int = MAX_MARKS) -> None:
-        self._max_marks = max_marks
+    def __init__(self) -> None:
         self._said: OrderedDict[tuple[Directory, str], int] = OrderedDict()
 
     def __bool__(self) -> bool:
@@ -21,7 +20,7 @@ class Marks:
 
     @property
     def are_too_many(self) -> bool:
-        return len(self._said) > self._max_marks
+        return len(self._said) > MAX_MARKS
 
     @property
     def first(self) -> Directory:

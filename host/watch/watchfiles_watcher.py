@@ -65,12 +65,10 @@ class WatchfilesWatcher:
         self,
         *,
         ignored: str = "",
-        max_entries: int = MAX_ENTRIES,
         timing: Timing = _TIMING,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ignored = ignored
-        self._max_entries = max_entries
         self._timing = timing
         self._clock = clock
         self._thread: WatchingThread | None = None
@@ -95,7 +93,7 @@ class WatchfilesWatcher:
             lambda project: (GitLook(project),),
             file_system=None,
             ignored=self._ignored,
-            max_entries=self._max_entries,
+            max_entries=MAX_ENTRIES,
             timing=self._timing,
             clock=self._clock,
         )

@@ -39,17 +39,15 @@ class _Code:
 
 
 class AuthorizationCodes:
-    """At most ``max_codes`` at a time, each for ``lifetime_s``; past that the oldest goes early."""
+    """At most ``max_codes`` at a time, each for ``CODE_LIFETIME_S``; past that the oldest goes early."""
 
     def __init__(
         self,
         *,
-        lifetime_s: float = CODE_LIFETIME_S,
         max_codes: int = MAX_CODES,
         clock: Clock = time.time,
         new_secret: Callable[[], str] = random_secret,
     ) -> None:
-        self._lifetime_s = lifetime_s
         self._max_codes = max_codes
         self._clock = clock
         self._new_secret = new_secret
@@ -62,7 +60,7 @@ class AuthorizationCodes:
         if len(self._codes) >= self._max_codes:
             del self._codes[next(iter(self._codes))]
         code = self._new_secret()
-        self._codes[secret_hash(code)] = _Code(grant, redirect_uri, challenge, self._clock() + self._lifetime_s)
+        self._codes[secret_hash(code)] = _Code(grant, redirect_uri, challenge, self._clock() + CODE_LIFETIME_S)
         return code
 
     def redeem(self, request: AuthExchange, *, session_id: str) -> Grant:

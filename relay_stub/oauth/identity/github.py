@@ -19,12 +19,10 @@ class GitHubIdentity:
 
     name = "github"
 
-    def __init__(
-        self, settings: GitHubSettings, *, api: GitHubApi | None = None, new_secret: Callable[[], str] = random_secret
-    ) -> None:
+    def __init__(self, settings: GitHubSettings, *, new_secret: Callable[[], str] = random_secret) -> None:
         settings.check()
         self._settings = settings
-        self._api = api or GitHubApi(settings.app)
+        self._api = GitHubApi(settings.app)
         self._new_secret = new_secret
         self._logins = frozenset(login.lower() for login in settings.logins)
 
