@@ -43,7 +43,7 @@ class Rig:
     def store(self, backend: type[KeyringBackend]) -> TokenStore:
         """A store of another process, as it were."""
         self.monkeypatch.setattr(keyring, "get_keyring", backend)
-        return TokenStore(self.path, vault=KeyringVault(timeout_s=0.2))
+        return TokenStore(self.path, vault=KeyringVault(timeout_s=0.2 if backend is HangingKeyring else 1.0))
 
 
 @pytest.fixture

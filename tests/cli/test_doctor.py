@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import ssl
 import time
 from collections.abc import Iterator
@@ -117,7 +118,11 @@ def patient(tmp_path: Path) -> Patient:
     return Patient(HostPaths(tmp_path), Settings(), {"PATH": str(tmp_path)}, "wss://relay.invalid")
 
 
-def test_a_name_that_leads_nowhere_is_found(patient: Patient) -> None:
+def test_a_name_that_leads_nowhere_is_found(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
     found = network.name(patient)
     assert found.state == "broken"
     assert "relay.invalid" in found.message

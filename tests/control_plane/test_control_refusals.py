@@ -17,7 +17,7 @@ only_as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can act a
 
 @pytest.fixture
 async def impatient(daemon: RecordingDaemon, paths: HostPaths) -> AsyncIterator[ControlServer]:
-    server = ControlServer(daemon, paths.control_token, 0, read_timeout_s=0.1)
+    server = ControlServer(daemon, paths.control_token, 0, read_timeout_s=0.5)
     await server.start()
     yield server
     await server.stop()

@@ -103,10 +103,12 @@ def test_a_directory_can_be_listed_through_a_link_in_the_root(root: Path) -> Non
     assert paths(list_(root, "l").children) == ["l/b"]
 
 
-def test_what_is_neither_file_nor_directory_is_other(root: Path) -> None:
+def test_what_is_neither_file_nor_directory_is_other(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     os.mkfifo(root / "fifo")
+    # A socket's whole path must be short, wherever the tests work.
+    monkeypatch.chdir(root)
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(root / "socket"))
+        listener.bind("socket")
         assert [(entry.name, entry.kind) for entry in list_(root).children] == [("fifo", "other"), ("socket", "other")]
 
 

@@ -87,10 +87,10 @@ def test_a_nested_file_decides_over_those_above_it() -> None:
 
 def test_a_hostile_pattern_costs_little() -> None:
     text = "\n".join(["*a" * 30 + "b", "**/" * 8 + "a*" * 15 + "b", "[" * 500, "?" * 10_000])
-    begun = time.perf_counter()
+    begun = time.thread_time()
     for _ in range(100):
         assert not is_ignored("a" * 255, {"": text})
-    assert time.perf_counter() - begun < 2
+    assert time.thread_time() - begun < 2
 
 
 def test_what_is_past_the_limit_is_left_out() -> None:

@@ -9,8 +9,10 @@ import psutil  # type: ignore[import-untyped]
 
 from host.processes.connection import Ended, TreeEnded
 from host.processes.output import MAX_PIECE_BYTES
+from host.processes.runner import ProcessRunner
 from tests.processes.conftest import DRAIN_S, Rig, pid_of
 from tests.support.host import eventually
+from tests.support.processes import environment, no_process_left
 
 MB = 1024 * 1024
 
@@ -119,8 +121,11 @@ async def test_a_background_child_that_writes_without_end_does_not_hold_the_read
     assert outcome.stdout.startswith(b"y\n")
 
 
-async def test_what_is_written_within_the_drain_time_is_read(rig: Rig) -> None:
-    outcome = await rig.run(f"(sleep {DRAIN_S / 3}; echo late) & echo early")
+async def test_what_is_written_within_the_drain_time_is_read(tmp_path: Path, directory: int) -> None:
+    rig = Rig(ProcessRunner(drain_s=30), tmp_path, directory, environment(tmp_path))
+    with no_process_left(tmp_path):
+        outcome = await rig.run("(sleep 0.1; echo late) & echo early")
+        await rig.runner.close()
     assert outcome.stdout == b"early\nlate\n"
 
 

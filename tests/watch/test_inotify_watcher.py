@@ -16,7 +16,7 @@ from host.watch.inotify_watcher import InotifyWatcher
 from host.watch.native import Event, Inotify
 from host.watch.port import RUNNING
 from host.watch.project import Timing
-from tests.support.watching import Recorder, listed, watched
+from tests.support.watching import TIMEOUT_S, Recorder, listed, watched
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
@@ -237,12 +237,13 @@ async def test_nothing_wakes_up_while_nothing_happens(root: Path) -> None:
     watcher = InotifyWatcher(timing=Timing(root_s=0.05))
     async with closing(watcher), watched(watcher, root) as recorder:
         await recorder.settle()
-        # After something was made in it, the root is looked at once more.
-        await asyncio.sleep(0.5)
         thread = next(thread for thread in threading.enumerate() if thread.name == "watching")
-        before = _switches(thread)
-        await asyncio.sleep(1)
-        assert _switches(thread) == before
+        # After something was made in it, the root is looked at once more.
+        before: list[str] = []
+        async with asyncio.timeout(TIMEOUT_S):
+            while _switches(thread) != before:
+                before = _switches(thread)
+                await asyncio.sleep(1)
 
 
 def _switches(thread: threading.Thread) -> list[str]:

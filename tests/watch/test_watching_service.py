@@ -116,7 +116,7 @@ async def test_a_burst_is_one_batch_250_ms_after_its_last_change(host: Host, rel
     for name in ("b", "a"):
         watch.see(Change("create", name, is_dir=False))
         last_s = time.monotonic()
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.02)
     async with asyncio.timeout(WAIT_S):
         project_id, event, at_s = await relay.events.get()
     assert project_id == project.project_id

@@ -31,12 +31,12 @@ def test_what_has_no_end_yet_waits_for_it() -> None:
 
 def test_a_line_of_64_mb_in_pieces_takes_no_time_to_speak_of() -> None:
     framer, piece = Framer(), b"x" * 65_536
-    began_s = time.monotonic()
+    began_s = time.thread_time()
     for _ in range(64 * MIB // len(piece)):
         assert framer.feed(piece) == []
     (line,) = framer.feed(b"\n")
     assert len(line) == 64 * MIB
-    assert time.monotonic() - began_s < 5, "Its time would grow with the square of the length."
+    assert time.thread_time() - began_s < 5, "Its time would grow with the square of the length."
 
 
 def test_a_line_past_the_bound_is_dropped_and_the_next_one_is_read() -> None:

@@ -265,9 +265,9 @@ def test_thousands_of_transcripts_are_listed_at_once_when_they_were_seen_before(
         writer = Writer(projects, ROOT)
         writer.prompt(f"Prompt {number}")
     assert len(store.sessions(ROOT)) == 2000
-    begun_s = time.perf_counter()
+    begun_s = time.thread_time()
     sessions = store.sessions(ROOT)
-    took_s = time.perf_counter() - begun_s
+    took_s = time.thread_time() - begun_s
     assert len(titles(sessions)) == 2000
     # Measured alone: 20 ms.
     assert took_s < 0.5
