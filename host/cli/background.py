@@ -1,12 +1,12 @@
 """Starting the daemon as a process of its own, and hearing whether it got ready."""
 
-import asyncio
 import logging
 import os
 import select
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, NoReturn
 
@@ -15,7 +15,6 @@ from host.core.errors import ForPeople, system_refusal
 from host.core.home import PRIVATE_FILE, HostPaths, find_paths, prepare_home
 from host.core.logging import configure_logging
 from host.core.settings import Settings
-from host.daemon import run_daemon
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +72,7 @@ def start_in_background(paths: HostPaths) -> int:
 def run_in_foreground(paths: HostPaths, settings: Settings) -> NoReturn:
     """Run the daemon here until it is asked to stop; then end the process. Raises what ``run_daemon`` raises."""
     configure_logging(paths, settings.log_level, foreground=True, form=settings.log_format)
-    asyncio.run(run_daemon(paths, settings, on_ready=lambda: None))
+    _run(paths, settings, on_ready=lambda: None)
     _end_process(DONE)
 
 
@@ -92,7 +91,7 @@ def _daemon_process() -> int:
         settings = Settings.load(os.environ, paths.config_file)
         prepare_home(paths)
         configure_logging(paths, settings.log_level, foreground=False, form=settings.log_format)
-        asyncio.run(run_daemon(paths, settings, on_ready=lambda: say(_READY)))
+        _run(paths, settings, on_ready=lambda: say(_READY))
     except ForPeople as exc:
         logger.error("%s", exc)
         say(str(exc).encode())
@@ -106,6 +105,15 @@ def _daemon_process() -> int:
         logger.critical("The daemon failed", exc_info=True)
         return FAILED
     return DONE
+
+
+def _run(paths: HostPaths, settings: Settings, *, on_ready: Callable[[], None]) -> None:
+    # Not for the process that only starts this one: the daemon's modules would take it longer than all else.
+    import asyncio  # noqa: PLC0415
+
+    from host.daemon import run_daemon  # noqa: PLC0415
+
+    asyncio.run(run_daemon(paths, settings, on_ready=on_ready))
 
 
 def _end_process(code: int) -> NoReturn:
