@@ -136,6 +136,7 @@ def test_a_project_that_has_another_name_already_keeps_it_and_says_so(bench: Ben
     assert [each["name"] for each in projects(machine)] == ["one"]
 
 
+@pytest.mark.slow
 def test_projects_are_the_same_in_a_locale_that_is_not_utf_8(bench: Bench, machine: MachineProcess) -> None:
     root = bench.project("größer")
     machine.add(root)
@@ -264,6 +265,7 @@ def test_a_pid_file_that_was_left_behind_means_nothing(machine: MachineProcess) 
     assert projects(machine) == []
 
 
+@pytest.mark.slow
 def test_a_damaged_database_is_set_aside_and_the_command_goes_on(bench: Bench, machine: MachineProcess) -> None:
     machine.add(bench.project())
     (machine.home / "daemon.db").write_bytes(b"no database at all" * 500)
@@ -309,3 +311,11 @@ print(*sorted({name.partition(".")[0] for name in set(sys.modules) - before}))
     heavy = {"aiohttp", "websockets", "pydantic", "msgspec", "typer", "click", "rich", "platformdirs", "jwt", "uvloop"}
     slow = {"asyncio", "sqlite3", "http", "email", "ssl", "dataclasses", "typing", "inspect", "logging", "subprocess"}
     assert not imported & (heavy | slow)
+
+
+def test_starting_in_the_background_loads_nothing_of_the_daemon() -> None:
+    code = "import sys, host.cli.background; print(*sys.modules)"
+
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+
+    assert {"host.daemon", "asyncio", "aiohttp", "websockets", "pydantic"}.isdisjoint(loaded)
