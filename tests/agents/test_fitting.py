@@ -42,7 +42,7 @@ def test_what_fits_stays_as_it_is(value: object) -> None:
         {f"name {number}": "x" * 100 for number in range(10_000)},
         {"x" * 500_000: 1},
         deep(100_000),
-        [deep(50)] * 5000,
+        pytest.param([deep(50)] * 5000, marks=pytest.mark.slow),
     ],
     ids=["long", "wide", "escaped", "strings", "numbers", "members", "name", "deep", "many"],
 )

@@ -229,6 +229,7 @@ class Relay:
         return answer
 
 
+@pytest.mark.slow
 async def test_a_keyring_that_hangs_during_a_renewal_does_not_lose_the_new_tokens(rig: Rig) -> None:
     store = rig.store(FileKeyring)
     store.sign_in(TOKENS)

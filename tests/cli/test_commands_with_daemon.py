@@ -198,6 +198,7 @@ def relay_url(module_bench: Bench) -> str:
     return module_bench.relay().url
 
 
+@pytest.mark.slow
 def test_signing_in_prints_the_url_alone_on_its_line_and_keeps_the_tokens(
     machine: MachineProcess, relay_url: str
 ) -> None:

@@ -2,13 +2,12 @@
 
 import json
 import os
-import sys
 from subprocess import PIPE, run
 
 import pytest
 
 from tests.cli.commands import DONE, FAILED, NOT_RUNNING, USED_WRONGLY, projects, run_with, told, variables_of
-from tests.support.processes import BIN, CHECKOUT, Bench, MachineProcess
+from tests.support.processes import BIN, Bench, MachineProcess
 
 
 def test_the_version_is_printed(machine: MachineProcess) -> None:
@@ -283,39 +282,3 @@ def test_the_machines_key_is_the_same_also_when_auth_json_was_lost(machine: Mach
     (machine.home / "auth.json").unlink()
 
     assert machine.succeed("machine", "show") == shown
-
-
-def test_status_imports_nothing_heavy(machine: MachineProcess) -> None:
-    code = """
-import sys
-before = set(sys.modules)
-sys.argv = ["pocketcoder", "status"]
-from host.cli.main import main
-try:
-    main()
-except SystemExit as end:
-    assert end.code == 3, end.code
-print(*sorted({name.partition(".")[0] for name in set(sys.modules) - before}))
-"""
-    done = run(
-        [sys.executable, "-c", code],
-        cwd=CHECKOUT,
-        env=variables_of(machine),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    imported = set(done.stdout.split())
-
-    assert "json" in imported
-    heavy = {"aiohttp", "websockets", "pydantic", "msgspec", "typer", "click", "rich", "platformdirs", "jwt", "uvloop"}
-    slow = {"asyncio", "sqlite3", "http", "email", "ssl", "dataclasses", "typing", "inspect", "logging", "subprocess"}
-    assert not imported & (heavy | slow)
-
-
-def test_starting_in_the_background_loads_nothing_of_the_daemon() -> None:
-    code = "import sys, host.cli.background; print(*sys.modules)"
-
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-
-    assert {"host.daemon", "asyncio", "aiohttp", "websockets", "pydantic"}.isdisjoint(loaded)

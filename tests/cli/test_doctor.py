@@ -210,6 +210,7 @@ def test_an_agent_is_looked_for_where_the_daemon_looks(
     assert "agent.claude in config.toml, says ~/elsewhere" in machine_checks.agent(patient).message
 
 
+@pytest.mark.slow
 def test_a_keyring_that_hangs_is_found(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
     HangingKeyring.released.clear()
     monkeypatch.setattr("keyring.get_keyring", HangingKeyring)

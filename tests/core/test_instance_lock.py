@@ -173,6 +173,7 @@ def test_a_system_without_such_locks_is_told_as_a_sentence(pid_file: Path, monke
         InstanceLock.acquire(pid_file)
 
 
+@pytest.mark.slow
 def test_of_twenty_processes_that_race_exactly_one_wins_and_the_next_race_too(pid_file: Path) -> None:
     for _ in range(2):
         processes = [start_holder(pid_file) for _ in range(20)]

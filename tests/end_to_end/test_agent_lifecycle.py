@@ -10,6 +10,8 @@ from tests.end_to_end.chat import AgentServed, Chat, Conversation, chat_on, kind
 from tests.support.messages_api import MessagesApi, bash, says
 from tests.support.processes import Bench, eventually, processes_below
 
+pytestmark = pytest.mark.slow
+
 # What a command of the agent does so that its processes can be told from all others.
 MARK = "7391"
 
@@ -28,7 +30,6 @@ async def wait_for_file(path: Path) -> None:
     await asyncio.to_thread(eventually, path.exists, what=f"The file {path.name}")
 
 
-@pytest.mark.slow
 async def test_messages_wait_for_their_turn_and_each_has_its_own(chat: Chat, api: MessagesApi) -> None:
     api.script("Hold on", says(bash("touch held")), says("Held."))
     conversation = await chat.begin("Hold on")
@@ -48,7 +49,6 @@ async def test_messages_wait_for_their_turn_and_each_has_its_own(chat: Chat, api
         assert f"Message {number + 1}" not in str(asked["messages"])
 
 
-@pytest.mark.slow
 async def test_at_most_fifty_messages_wait_and_cancelling_takes_them_out(chat: Chat, api: MessagesApi) -> None:
     api.script("Hold on", says("Wait", hangs=True))
     conversation = await chat.begin("Hold on")
@@ -75,8 +75,8 @@ async def is_idle(conversation: Conversation) -> bool:
     "command",
     [
         pytest.param(f"sleep {MARK}", id="plain"),
-        pytest.param(f"setsid sleep {MARK} & sleep {MARK}", id="session", marks=pytest.mark.slow),
-        pytest.param(f"trap '' INT TERM; sleep {MARK} & wait; sleep {MARK}", id="stubborn", marks=pytest.mark.slow),
+        pytest.param(f"setsid sleep {MARK} & sleep {MARK}", id="session"),
+        pytest.param(f"trap '' INT TERM; sleep {MARK} & wait; sleep {MARK}", id="stubborn"),
     ],
 )
 async def test_cancelling_ends_what_the_agent_runs(
@@ -97,7 +97,6 @@ async def test_cancelling_ends_what_the_agent_runs(
     assert texts(await conversation.turn()) == ["Awake."]
 
 
-@pytest.mark.slow
 async def test_cancelling_takes_the_prompt_back(chat: Chat, api: MessagesApi, agent_served: AgentServed) -> None:
     api.script("Touch it", says(bash("touch never")))
     conversation = await chat.begin("Touch it")
@@ -112,7 +111,6 @@ async def test_cancelling_takes_the_prompt_back(chat: Chat, api: MessagesApi, ag
     await nothing_runs(agent_served)
 
 
-@pytest.mark.slow
 async def test_a_request_that_is_sent_again_runs_once(chat: Chat, api: MessagesApi) -> None:
     api.script("Once", says("Only once."))
     request_id = str(uuid4())
@@ -131,7 +129,6 @@ async def test_a_request_that_is_sent_again_runs_once(chat: Chat, api: MessagesA
     assert len(api.requests) == 1
 
 
-@pytest.mark.slow
 async def test_a_daemon_that_is_killed_while_a_prompt_waits_says_so_and_goes_on(
     chat: Chat, api: MessagesApi, agent_served: AgentServed
 ) -> None:
@@ -158,7 +155,6 @@ async def test_a_daemon_that_is_killed_while_a_prompt_waits_says_so_and_goes_on(
     assert not (agent_served.root / "never").exists()
 
 
-@pytest.mark.slow
 async def test_a_daemon_that_is_killed_while_a_tool_runs_leaves_nothing_behind(
     chat: Chat, api: MessagesApi, agent_served: AgentServed
 ) -> None:
@@ -179,7 +175,6 @@ async def test_a_daemon_that_is_killed_while_a_tool_runs_leaves_nothing_behind(
     assert texts(await conversation.turn()) == ["Awake."]
 
 
-@pytest.mark.slow
 async def test_a_daemon_that_is_stopped_at_once_ends_its_turns_and_says_so(
     chat: Chat, api: MessagesApi, agent_served: AgentServed
 ) -> None:
@@ -194,7 +189,6 @@ async def test_a_daemon_that_is_stopped_at_once_ends_its_turns_and_says_so(
     assert outcome(await conversation.log()) == "interrupted"
 
 
-@pytest.mark.slow
 async def test_a_turn_outlives_the_relay(chat: Chat, api: MessagesApi, agent_served: AgentServed) -> None:
     began = agent_served.root / f"began-{uuid4()}"
     api.script("Work", says(bash(f"touch {began.name}")), says("Done without you."))
@@ -211,7 +205,6 @@ async def test_a_turn_outlives_the_relay(chat: Chat, api: MessagesApi, agent_ser
     assert outcome(log) == "completed"
 
 
-@pytest.mark.slow
 async def test_where_there_is_no_agent_people_are_told_how_to_get_one(bench: Bench) -> None:
     served = AgentServed(bench, POCKETCODER_CLAUDE="/nowhere/claude")
     async with chat_on(served) as chat:

@@ -9,6 +9,8 @@ import pytest
 from tests.end_to_end.chat import AgentServed, Chat, kinds, only, outcome, texts
 from tests.support.messages_api import MessagesApi, bash, refuses, says, subagent, thinking, tool, write
 
+pytestmark = pytest.mark.slow
+
 WRITES_FREELY: Final = {"permissionMode": "acceptEdits"}
 
 
@@ -31,7 +33,6 @@ async def test_a_message_is_answered(chat: Chat, api: MessagesApi, agent_served:
     assert (listed["title"], listed["state"], listed["source"]) == ("Say hello", "idle", "pocketcoder")
 
 
-@pytest.mark.slow
 async def test_a_conversation_goes_on_with_what_was_said(chat: Chat, api: MessagesApi) -> None:
     api.script("My name is Ada", says("Hello, Ada."))
     conversation = await chat.begin("My name is Ada")
@@ -47,7 +48,6 @@ async def test_a_conversation_goes_on_with_what_was_said(chat: Chat, api: Messag
     assert "Hello, Ada." in str(asked["messages"])
 
 
-@pytest.mark.slow
 async def test_a_changed_file_is_told_with_its_patch(chat: Chat, api: MessagesApi, agent_served: AgentServed) -> None:
     made, changed = agent_served.root / "lamp.py", agent_served.root / "README.md"
     api.script(
@@ -65,7 +65,6 @@ async def test_a_changed_file_is_told_with_its_patch(chat: Chat, api: MessagesAp
     assert made.read_text() == "on = False\n"
 
 
-@pytest.mark.slow
 async def test_a_sub_agents_tools_are_told_under_the_tool_that_began_it(chat: Chat, api: MessagesApi) -> None:
     api.script("Look around", says(subagent("Look into the files")), says("It found two."))
     api.script("Look into the files", says(bash("ls")), says("Two files."))
@@ -77,7 +76,6 @@ async def test_a_sub_agents_tools_are_told_under_the_tool_that_began_it(chat: Ch
     assert outcome(turn) == "completed"
 
 
-@pytest.mark.slow
 async def test_lines_of_megabytes_pass(chat: Chat, api: MessagesApi, agent_served: AgentServed) -> None:
     path = agent_served.root / "large.txt"
     path.write_text("old line\n" * 200_000)
@@ -98,7 +96,6 @@ async def test_lines_of_megabytes_pass(chat: Chat, api: MessagesApi, agent_serve
     assert all(len(str(event)) < 300_000 for event in turn)
 
 
-@pytest.mark.slow
 async def test_an_image_reaches_the_agent(chat: Chat, api: MessagesApi) -> None:
     image = base64.b64encode(png()).decode()
     api.script("What is it?", says("A dot."))
@@ -110,14 +107,12 @@ async def test_an_image_reaches_the_agent(chat: Chat, api: MessagesApi) -> None:
     assert "'type': 'image'" in str(asked["messages"])
 
 
-@pytest.mark.slow
 async def test_a_slash_command_is_run_by_the_agent(chat: Chat, api: MessagesApi) -> None:
     turn = await (await chat.begin("/cost")).turn()
     assert outcome(turn) == "completed"
     assert "Total cost" in texts(turn)[0]
 
 
-@pytest.mark.slow
 async def test_what_runs_in_the_background_keeps_the_turn_open(chat: Chat, api: MessagesApi) -> None:
     in_background = bash("sleep 0.5; echo built", in_background=True)
     api.script("Build", says(in_background), says("It builds."), says("It is built."))
@@ -127,7 +122,6 @@ async def test_what_runs_in_the_background_keeps_the_turn_open(chat: Chat, api: 
     assert outcome(turn) == "completed"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("status", "code"),
     [(401, "AGENT_UNAVAILABLE"), (429, "RATE_LIMITED"), (529, "UNKNOWN_ERROR"), (404, "INVALID_REQUEST")],
@@ -151,7 +145,6 @@ async def test_a_failure_of_the_api_is_told_and_the_session_goes_on(
     assert texts(await conversation.turn()) == ["Now it works."]
 
 
-@pytest.mark.slow
 async def test_a_stream_that_was_cut_is_tried_again_and_told_once(chat: Chat, api: MessagesApi) -> None:
     api.script("Tell me", says("The story begins", cut=True), says("The story begins and ends."))
     turn = await (await chat.begin("Tell me")).turn()

@@ -39,7 +39,7 @@ PATIENCE_S = 10.0
 
 pytestmark = [
     pytest.mark.usefixtures("no_descriptor_is_left_open"),
-    pytest.mark.parametrize("duration_s", [0.5, pytest.param(10.0, marks=pytest.mark.slow)]),
+    pytest.mark.parametrize("duration_s", [0.2, pytest.param(10.0, marks=pytest.mark.slow)]),
 ]
 
 

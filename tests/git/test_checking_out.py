@@ -1,5 +1,6 @@
 """git_branch_create and git_checkout."""
 
+import itertools
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -61,21 +62,20 @@ async def test_a_branch_that_exists_is_a_conflict(repository: Checkout, phone: A
     assert repository.branch() == "main"
 
 
-@pytest.mark.parametrize("name", BAD_NAMES)
-async def test_a_name_that_no_branch_can_have_is_refused(repository: Checkout, phone: Asker, name: str) -> None:
+async def test_a_name_that_no_branch_can_have_is_refused(repository: Checkout, phone: Asker) -> None:
     before = repository.git("for-each-ref")
-    for checkout in (False, True):
+    for name, checkout in itertools.product(BAD_NAMES, (False, True)):
         with refused("INVALID_REQUEST"):
             await phone.branch_create(name, checkout=checkout)
     assert repository.git("for-each-ref") == before
 
 
-@pytest.mark.parametrize("ref", BAD_REFS)
-async def test_a_ref_that_names_no_commit_is_refused(repository: Checkout, phone: Asker, ref: str) -> None:
-    with refused("INVALID_REQUEST"):
-        await phone.checkout(ref)
-    with refused("INVALID_REQUEST"):
-        await phone.branch_create("new", start_point=ref)
+async def test_a_ref_that_names_no_commit_is_refused(repository: Checkout, phone: Asker) -> None:
+    for ref in BAD_REFS:
+        with refused("INVALID_REQUEST"):
+            await phone.checkout(ref)
+        with refused("INVALID_REQUEST"):
+            await phone.branch_create("new", start_point=ref)
     assert repository.git("for-each-ref", "--format=%(refname:short)") == "main\nother"
 
 

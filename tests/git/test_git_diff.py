@@ -273,6 +273,7 @@ def _section(name: bytes) -> bytes:
         st.binary(min_size=1, max_size=5).filter(lambda name: b"\0" not in name and b"\n" not in name), unique=True
     )
 )
+@pytest.mark.slow
 def test_a_diff_that_is_cut_anywhere_gives_whole_hunks_only(names: list[bytes]) -> None:
     output = whole_diff(names)
     whole, truncated = parse_diff(output, prefix=b"", max_files=100)

@@ -156,6 +156,7 @@ async def test_what_a_hook_leaves_in_the_background_is_ended(repository: Checkou
     await nothing_runs(repository.home)
 
 
+@pytest.mark.slow
 async def test_a_remote_that_never_answers_is_cut_off(repository: Checkout, phone: Asker) -> None:
     async def never_answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()

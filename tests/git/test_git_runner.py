@@ -68,6 +68,7 @@ def git_with(environment: dict[str, str]) -> Git:
 # What reads
 
 
+@pytest.mark.slow
 async def test_a_read_that_takes_too_long_is_killed_with_all_that_it_started(tmp_path: Path) -> None:
     path = stand_in(tmp_path / "bin", f"sleep 600 & echo $! > {tmp_path}/pid; wait")
     git = git_with({"PATH": path})

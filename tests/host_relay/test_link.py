@@ -162,7 +162,7 @@ async def test_a_change_while_the_registration_is_under_way_is_not_lost(relay: S
 async def test_a_token_is_renewed_ahead_of_its_expiry_and_registered_on_the_live_connection(
     relay: ScriptedRelay, rig: LinkRig
 ) -> None:
-    rig.store.sign_in(stored_tokens(relay.url, life_s=0.4))
+    rig.store.sign_in(stored_tokens(relay.url, life_s=1))
     async with running(rig.make()) as link:
         peer = await relay.next_peer()
         assert (await peer.register()).token == "access-1"

@@ -210,6 +210,7 @@ async def test_a_relay_that_falls_silent_is_dropped_and_dialled_again(relay: Scr
         assert link.status.last_error == "The relay has been silent for 0.5 s."
 
 
+@pytest.mark.slow
 async def test_a_relay_that_falls_silent_is_dropped_also_while_much_waits_to_be_sent(
     relay: ScriptedRelay, rig: LinkRig
 ) -> None:

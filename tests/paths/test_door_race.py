@@ -11,7 +11,7 @@ from host.paths.door import Door, OpenBeneath
 from host.paths.relative import parse_path
 from host.protocol.errors import ProtocolError
 
-_DURATION_S = 0.5
+_DURATION_S = 0.2
 
 
 @contextmanager

@@ -57,6 +57,7 @@ def test_a_killed_daemon_leaves_nothing(tmp_path: Path, number: signal.Signals) 
         eventually_now(lambda: processes_below(tmp_path) == {}, 10)
 
 
+@pytest.mark.slow
 def test_a_daemon_that_is_killed_at_any_moment_leaves_nothing(tmp_path: Path) -> None:
     for delay_ms in range(0, 200, 10):
         daemon = subprocess.Popen(

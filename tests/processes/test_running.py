@@ -197,6 +197,7 @@ async def test_a_cancelled_wait_can_be_made_again(rig: Rig) -> None:
         assert await process.wait() == await process.wait() == Ended(exit_code=4)
 
 
+@pytest.mark.slow
 async def test_two_hundred_runs_leave_no_descriptor_and_no_zombie(rig: Rig) -> None:
     await ready_shim(rig)
     before = open_descriptors(keeper_of(rig.runner)), open_descriptors(os.getpid())

@@ -231,7 +231,16 @@ async def test_close_while_processes_start_leaves_nothing(tmp_path: Path, direct
         await all_end(running)
 
 
-@pytest.mark.parametrize("shape", ["a child", "a pipeline", "a job in a group of its own", "stopped", "deep"])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        "a pipeline",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("a child", "a job in a group of its own", "stopped", "deep")
+        ),
+    ],
+)
 async def test_where_orphans_are_not_adopted_descendants_are_ended(
     tmp_path: Path, directory: int, monkeypatch: pytest.MonkeyPatch, shape: str
 ) -> None:

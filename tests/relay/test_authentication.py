@@ -49,6 +49,7 @@ async def test_who_says_nothing_is_closed_when_the_window_is_over(tmp_path: Path
         await assert_closed_as_unauthorized(stranger)
 
 
+@pytest.mark.slow
 async def test_signing_in_without_a_hello_does_not_lengthen_the_window(tmp_path: Path) -> None:
     async with (
         running_relay(tmp_path / "relay", authentication_timeout_s=1.5) as url,
@@ -60,6 +61,7 @@ async def test_signing_in_without_a_hello_does_not_lengthen_the_window(tmp_path:
         await assert_closed_as_unauthorized(stranger)
 
 
+@pytest.mark.slow
 async def test_who_waits_for_a_device_code_may_wait_as_long_as_it_lives(tmp_path: Path) -> None:
     async with (
         running_relay(tmp_path / "relay", authentication_timeout_s=1.0) as url,

@@ -91,6 +91,7 @@ async def test_it_serves_where_it_says_until_it_is_told_to_stop(tmp_path: Path, 
         assert (stdout, stderr) == (b"", b"")
 
 
+@pytest.mark.slow
 async def test_debug_lines_name_each_request_and_never_what_it_says(tmp_path: Path) -> None:
     async with program(tmp_path, "serve", "--port", "0", "--log-level", "debug") as relay:
         url = (await line_of(relay.stdout)).removeprefix("Relay listening on ")
@@ -233,6 +234,7 @@ async def test_watch_prints_each_event_as_a_line_until_ctrl_c(relay_url: str, tm
         assert await asyncio.wait_for(watching.wait(), BOUND_S) == 130
 
 
+@pytest.mark.slow
 async def test_watch_says_of_which_projects_nothing_will_be_heard(relay_url: str, tmp_path: Path) -> None:
     async with ScriptedDaemon.connect(relay_url, "alice"):
         pass

@@ -152,6 +152,7 @@ async def test_a_silent_daemons_machine_is_offline(tmp_path: Path) -> None:
         assert await client.projects(), "Who answers pings is never dropped."
 
 
+@pytest.mark.slow
 async def test_a_peer_whose_bytes_come_slowly_is_not_dropped(tmp_path: Path) -> None:
     async with running_relay(tmp_path / "relay", **QUICK_HEARTBEAT) as url, RawSocket.connect(url) as slow:
         await client_hello(slow, url, "alice")

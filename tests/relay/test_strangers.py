@@ -152,7 +152,13 @@ async def ended(reader: asyncio.StreamReader) -> bytes:
         return b""
 
 
-@pytest.mark.parametrize("said", [b"", b"GET /health HTTP/1.1\r\nHost: x\r\n", b"\x16\x03\x01"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"GET /health HTTP/1.1\r\nHost: x\r\n",
+        *(pytest.param(said, marks=pytest.mark.slow) for said in (b"", b"\x16\x03\x01")),
+    ],
+)
 async def test_who_does_not_finish_a_requests_head_is_sent_away(small_url: str, said: bytes) -> None:
     reader, writer = await open_raw(small_url)
     writer.write(said)
@@ -171,6 +177,7 @@ async def test_dripping_a_head_gains_no_time(small_url: str) -> None:
     writer.close()
 
 
+@pytest.mark.slow
 async def test_after_an_answer_the_next_head_has_the_same_time(small_url: str) -> None:
     reader, writer = await open_raw(small_url)
     writer.write(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\nGET /health HTTP/1.1\r\n")
@@ -178,6 +185,7 @@ async def test_after_an_answer_the_next_head_has_the_same_time(small_url: str) -
     writer.close()
 
 
+@pytest.mark.slow
 async def test_a_websocket_may_be_silent_for_longer(small_url: str) -> None:
     tokens = await sign_in(small_url, "alice")
     async with RelayClient.connect(small_url) as quiet:

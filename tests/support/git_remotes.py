@@ -20,6 +20,8 @@ USER: Final = "ada"
 PASSWORD: Final = "s3cret-of-ada"
 _TIMEOUT_S: Final = 30.0
 _LOOK_INTERVAL_S: Final = 0.05
+# What the tests themselves do starts no further process to look whether there is anything to tidy up.
+_NOT_TIDIED_UP: Final = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "maintenance.auto", "GIT_CONFIG_VALUE_0": "false"}
 
 
 def git_environment(home: Path) -> dict[str, str]:
@@ -32,7 +34,7 @@ def user_home(directory: Path) -> Path:
     home = directory / "home"
     home.mkdir()
     (home / ".gitconfig").write_text(
-        "[user]\n\tname = Ada\n\temail = ada@example.com\n[init]\n\tdefaultBranch = main\n"
+        "[user]\n\tname = Ada\n\temail = ada@example.com\n[init]\n\tdefaultBranch = main\n[core]\n\tfsync = none\n"
     )
     return home
 
@@ -61,7 +63,7 @@ class Checkout:
         return subprocess.run(
             ["git", *arguments],
             cwd=self.path,
-            env=git_environment(self.home),
+            env=git_environment(self.home) | _NOT_TIDIED_UP,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -232,6 +232,7 @@ async def test_a_stopped_watch_gives_its_directories_back(tmp_path: Path) -> Non
         assert len(inotify.watches) == before
 
 
+@pytest.mark.slow
 async def test_nothing_wakes_up_while_nothing_happens(root: Path) -> None:
     make_files(root, "a/file")
     watcher = InotifyWatcher(timing=Timing(root_s=0.05))

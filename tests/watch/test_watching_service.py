@@ -210,6 +210,7 @@ async def test_more_than_500_changes_are_cut_and_it_is_said(host: Host, relay: R
     assert (len(batch.changes), batch.changes_truncated) == (500, True)
 
 
+@pytest.mark.slow
 async def test_git_does_not_hold_back_files_nor_files_git(host: Host, relay: Relay) -> None:
     _, watch = await host.add_watched()
     watch.see_git()

@@ -12,6 +12,8 @@ from tests.support.host import eventually
 from tests.support.messages_api import MessagesApi, Reply, bash, says
 from tests.support.processes import processes_below
 
+pytestmark = pytest.mark.slow
+
 
 async def cancel(claude: ClaudeRig, at: type[AgentEvent], **options: Any) -> None:
     """Cancel the turn at the first such event."""

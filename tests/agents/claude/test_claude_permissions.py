@@ -12,6 +12,8 @@ from host.protocol.messages.agents import AgentEvent, PromptAsked, PromptResolve
 from tests.agents.claude.claude_rig import ALLOW, ClaudeRig, done_of
 from tests.support.messages_api import MessagesApi, ask, bash, plan, question, says, tool, write
 
+pytestmark = pytest.mark.slow
+
 ALWAYS: Final = PromptAnswer("allow_always")
 
 

@@ -36,6 +36,8 @@ from tests.support.claude_cli import CLI_VERSION
 from tests.support.messages_api import MessagesApi, bash, refuses, says, subagent, text, thinking, tool, write
 from tests.support.processes import processes_below
 
+pytestmark = pytest.mark.slow
+
 FREE: Final[dict[str, Any]] = {"allowed_tools": ["Bash", "Write"]}
 
 

@@ -80,6 +80,7 @@ async def test_a_message_that_is_never_read_does_not_hold_it_up(odd: Odd) -> Non
     assert done_of(events).reason == "completed"
 
 
+@pytest.mark.slow
 async def test_an_answer_that_is_never_read_does_not_hold_up_who_gives_it(odd: Odd) -> None:
     request = '{"type":"control_request","request_id":"7","request":{"subtype":"can_use_tool","tool_name":"Write"}}'
     answer = PromptAnswer("allow", updated_input={"content": "x" * MIB})

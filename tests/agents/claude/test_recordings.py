@@ -248,6 +248,7 @@ async def test_a_recording_becomes_the_contracts_events(player: ClaudeRig, name:
     assert [shown(event) for event in events] == EXPECTED[name]
 
 
+@pytest.mark.slow
 async def test_whatever_the_cli_did_its_turn_makes_sense(player: ClaudeRig) -> None:
     for name in NAMES:
         events = await player.run(player.order(name), lambda _: None)

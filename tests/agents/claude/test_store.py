@@ -258,6 +258,7 @@ def test_a_memory_that_is_none_is_none(store: SessionStore, writer: Writer, memo
     assert titles(store.sessions(ROOT)) == {"Ours"}
 
 
+@pytest.mark.slow
 def test_thousands_of_transcripts_are_listed_at_once_when_they_were_seen_before(
     store: SessionStore, projects: Path
 ) -> None:

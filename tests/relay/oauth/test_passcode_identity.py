@@ -37,6 +37,12 @@ from tests.relay.oauth.conftest import FakeClock, authorize_device
 WRONG = "00000-00000-00000-00000"
 
 
+@pytest.fixture(autouse=True)
+def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hash costs a tenth of a second on purpose, and these tests make dozens."""
+    monkeypatch.setattr("relay_stub.oauth.identity.passcode._SCRYPT_N", 2**4)
+
+
 @pytest.fixture
 def passcode(database: Database) -> str:
     return Administration(database).make_passcode()
