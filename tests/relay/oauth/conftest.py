@@ -70,11 +70,6 @@ def revocations() -> Revocations:
 
 
 @pytest.fixture
-def audit(database: Database, clock: FakeClock) -> AuditLog:
-    return AuditLog(database, clock=clock)
-
-
-@pytest.fixture
 def tokens(database: Database, codes: AuthorizationCodes, revocations: Revocations, clock: FakeClock) -> TokenService:
     return token_service(database, codes, revocations, clock)
 
