@@ -220,7 +220,9 @@ def test_tokens_of_another_relay_are_not_used_at_this_one(store: TokenStore) -> 
     session = Session(store, "wss://other.example")
 
     assert session.relay_url() == "wss://other.example"
-    with pytest.raises(SignedOut, match=r"GATEWAY_URL, or relay\.url in config\.toml, makes.* login --relay wss://other\.example$"):
+    with pytest.raises(
+        SignedOut, match=r"GATEWAY_URL, or relay\.url in config\.toml, makes.* login --relay wss://other\.example$"
+    ):
         session.current()
 
 

@@ -76,7 +76,7 @@ async def test_a_cancelled_read_loses_nothing(rig: Rig) -> None:
 
 async def test_who_does_not_read_makes_the_process_wait(rig: Rig) -> None:
     done = rig.path / "done"
-    process = await rig.start(f"head -c {50 * MB} /dev/zero; touch {done}")
+    process = await rig.start(f"head -c {50 * MB} /dev/zero; touch '{done}'")
     own = psutil.Process()
     async with process:
         await eventually(lambda: waits_to_write(pid_of(process)))
