@@ -6,11 +6,14 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, precondition, rule
 
 from tests.agents.agent_rig import WAIT_S, AgentRig, Message, agent_rig
+
+pytestmark = pytest.mark.slow
 
 # A turn that ends at once, one that waits for an answer, and one that waits to be cancelled.
 scripts = st.sampled_from(["say hello", "ask Bash", "hold"])

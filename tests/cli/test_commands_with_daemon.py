@@ -14,8 +14,9 @@ import pytest
 from tests.cli.commands import DONE, FAILED, NOT_RUNNING, NOT_SIGNED_IN, projects, run_with, told, variables_of
 from tests.support.processes import BIN, Bench, MachineProcess, free_port
 
+pytestmark = pytest.mark.slow
 
-@pytest.mark.slow
+
 def test_a_daemon_starts_once_answers_and_stops(machine: MachineProcess) -> None:
     started = machine.command("start")
     assert told(started, DONE) == ""
@@ -50,7 +51,6 @@ def test_status_ends_with_4_while_nobody_is_signed_in(running: MachineProcess) -
         assert secret not in as_json.stdout
 
 
-@pytest.mark.slow
 def test_projects_of_a_running_daemon_are_added_listed_and_removed(
     module_bench: Bench, running: MachineProcess
 ) -> None:
@@ -118,7 +118,6 @@ def test_a_foreign_program_on_the_control_port_is_never_shown_the_token(running:
     assert token not in asked
 
 
-@pytest.mark.slow
 def test_a_daemon_does_not_start_on_a_port_that_is_taken(machine: MachineProcess) -> None:
     with foreign_listener(machine.control_port):
         background, foreground = machine.command("start"), machine.command("start", "--foreground")
@@ -131,7 +130,6 @@ def test_a_daemon_does_not_start_on_a_port_that_is_taken(machine: MachineProcess
     assert told(machine.command("status"), NOT_RUNNING)
 
 
-@pytest.mark.slow
 def test_a_daemon_starts_over_what_a_killed_one_left(machine: MachineProcess) -> None:
     machine.start()
     machine.kill()
@@ -142,7 +140,6 @@ def test_a_daemon_starts_over_what_a_killed_one_left(machine: MachineProcess) ->
     assert machine.status()["pid"] == machine.daemon_pid
 
 
-@pytest.mark.slow
 def test_damaged_files_are_set_aside_with_a_warning_and_the_machine_stays_the_same(
     bench: Bench, machine: MachineProcess
 ) -> None:
@@ -198,7 +195,6 @@ def relay_url(module_bench: Bench) -> str:
     return module_bench.relay().url
 
 
-@pytest.mark.slow
 def test_signing_in_prints_the_url_alone_on_its_line_and_keeps_the_tokens(
     machine: MachineProcess, relay_url: str
 ) -> None:

@@ -9,6 +9,8 @@ import pytest
 from tests.cli.commands import DONE, FAILED, NOT_RUNNING, USED_WRONGLY, projects, run_with, told, variables_of
 from tests.support.processes import BIN, Bench, MachineProcess
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_version_is_printed(machine: MachineProcess) -> None:
     assert machine.succeed("--version").startswith("pocketcoder 0.")
@@ -49,7 +51,6 @@ def test_no_projects_is_told_to_people_and_is_an_empty_list_to_programs(machine:
     assert projects(machine) == []
 
 
-@pytest.mark.slow
 def test_projects_are_added_and_listed_and_removed_by_name_by_path_and_by_id(
     bench: Bench, machine: MachineProcess
 ) -> None:
@@ -84,7 +85,6 @@ def test_a_relative_path_is_taken_from_where_the_command_runs(bench: Bench, mach
     assert [(each["name"], each["path"]) for each in projects(machine)] == [("my app", str(root / "src"))]
 
 
-@pytest.mark.slow
 def test_what_cannot_be_a_project_is_refused_in_a_sentence(bench: Bench, machine: MachineProcess) -> None:
     root = bench.project()
     machine.succeed("add", str(root))
@@ -97,7 +97,6 @@ def test_what_cannot_be_a_project_is_refused_in_a_sentence(bench: Bench, machine
     assert len(projects(machine)) == 1
 
 
-@pytest.mark.slow
 def test_what_leads_nowhere_is_no_path(bench: Bench, machine: MachineProcess) -> None:
     root = bench.project()
     machine.add(root)
@@ -109,7 +108,6 @@ def test_what_leads_nowhere_is_no_path(bench: Bench, machine: MachineProcess) ->
     assert len(projects(machine)) == 1
 
 
-@pytest.mark.slow
 def test_an_empty_path_is_not_the_directory_that_the_command_runs_in(bench: Bench, machine: MachineProcess) -> None:
     root = bench.project()
     for command, code, known in (("add", USED_WRONGLY, 0), ("remove", FAILED, 1)):
@@ -126,7 +124,6 @@ def test_an_empty_path_is_not_the_directory_that_the_command_runs_in(bench: Benc
         machine.add(root)
 
 
-@pytest.mark.slow
 def test_a_project_that_has_another_name_already_keeps_it_and_says_so(bench: Bench, machine: MachineProcess) -> None:
     root = bench.project()
     machine.succeed("add", str(root), "--name", "one")
@@ -135,7 +132,6 @@ def test_a_project_that_has_another_name_already_keeps_it_and_says_so(bench: Ben
     assert [each["name"] for each in projects(machine)] == ["one"]
 
 
-@pytest.mark.slow
 def test_projects_are_the_same_in_a_locale_that_is_not_utf_8(bench: Bench, machine: MachineProcess) -> None:
     root = bench.project("größer")
     machine.add(root)
@@ -147,14 +143,12 @@ def test_projects_are_the_same_in_a_locale_that_is_not_utf_8(bench: Bench, machi
     assert [each["path"] for each in projects(machine)] == [str(root)]
 
 
-@pytest.mark.slow
 def test_adding_a_project_again_changes_nothing(bench: Bench, machine: MachineProcess) -> None:
     root = bench.project()
 
     assert machine.add(root) == machine.add(root)
 
 
-@pytest.mark.slow
 def test_a_name_of_several_projects_is_refused_and_one_of_none_too(bench: Bench, machine: MachineProcess) -> None:
     for name in ("one", "two"):
         machine.succeed("add", str(bench.project(name)), "--name", "twin")
@@ -264,7 +258,6 @@ def test_a_pid_file_that_was_left_behind_means_nothing(machine: MachineProcess) 
     assert projects(machine) == []
 
 
-@pytest.mark.slow
 def test_a_damaged_database_is_set_aside_and_the_command_goes_on(bench: Bench, machine: MachineProcess) -> None:
     machine.add(bench.project())
     (machine.home / "daemon.db").write_bytes(b"no database at all" * 500)
@@ -275,7 +268,6 @@ def test_a_damaged_database_is_set_aside_and_the_command_goes_on(bench: Bench, m
     assert len(list(machine.home.glob("daemon.db.corrupt-*"))) == 1
 
 
-@pytest.mark.slow
 def test_the_machines_key_is_the_same_also_when_auth_json_was_lost(machine: MachineProcess) -> None:
     shown = machine.succeed("machine", "show")
     assert machine.auth()["machine_key"] in shown

@@ -26,6 +26,8 @@ from tests.cli.commands import FAILED
 from tests.support.keyrings import HangingKeyring
 from tests.support.processes import Bench, MachineProcess, RelayProcess
 
+pytestmark = pytest.mark.slow
+
 
 def examined(machine: MachineProcess, *, fails: bool) -> dict[str, dict[str, Any]]:
     """The findings by their checks."""
@@ -55,7 +57,6 @@ def well(bench: Bench, agent_variables: dict[str, str]) -> tuple[RelayProcess, M
     return relay, machine
 
 
-@pytest.mark.slow
 def test_a_healthy_machine_has_no_fault_and_each_fault_is_found_with_its_mend(
     well: tuple[RelayProcess, MachineProcess],
 ) -> None:
@@ -210,7 +211,6 @@ def test_an_agent_is_looked_for_where_the_daemon_looks(
     assert "agent.claude in config.toml, says ~/elsewhere" in machine_checks.agent(patient).message
 
 
-@pytest.mark.slow
 def test_a_keyring_that_hangs_is_found(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
     HangingKeyring.released.clear()
     monkeypatch.setattr("keyring.get_keyring", HangingKeyring)

@@ -15,6 +15,8 @@ from tests.cli.commands import FAILED, told
 from tests.control_plane.daemon_double import RecordingDaemon
 from tests.support.processes import Bench, MachineProcess
 
+pytestmark = pytest.mark.slow
+
 
 class OldStatus(msgspec.Struct):
     """What every version has in common is little."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -16,6 +17,8 @@ from host.db.event_log import NewEvent
 from host.protocol.errors import SessionNotFound
 from host.protocol.messages.base import Event
 from tests.support.event_log import WrittenLog
+
+pytestmark = pytest.mark.slow
 
 streams = st.sampled_from(["command:1", "command:2", "agent:1"])
 projects = st.sampled_from(["proj_1", "proj_2"])

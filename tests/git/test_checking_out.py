@@ -9,6 +9,8 @@ import pytest
 from tests.support.git_changing import Asker, asking, refused
 from tests.support.git_remotes import Checkout, bare_remote, clone, user_home
 
+pytestmark = pytest.mark.slow
+
 BAD_NAMES = ["-f", "--force", "a..b", "a b", "HEAD", "a.lock", "a~1", "@{-1}", "a:b", "/a", "a/", "a\0", "a\nb", "@"]
 BAD_NAMES += ["refs/heads/a"]
 BAD_REFS = ["-", "--", "-f", "--detach", "nowhere", "main..other", "main:a", ":/First", "@{-1", "a\0b", "^main"]

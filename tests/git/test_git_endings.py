@@ -15,6 +15,8 @@ from tests.support.git_changing import Asker, asking, refused
 from tests.support.git_remotes import Checkout, bare_remote, clone, user_home
 from tests.support.host import eventually
 
+pytestmark = pytest.mark.slow
+
 TIMEOUT_S = 20.0
 # In a session of its own, and without a parent: what a group's end would miss.
 LINGER = "(setsid sleep 60 &); touch '{marker}'; sleep 60"
@@ -119,7 +121,6 @@ async def test_a_push_that_is_cut_off_leaves_nothing(
     await phone.push()
 
 
-@pytest.mark.slow
 async def test_at_the_limit_everything_is_ended_and_the_asker_is_told(
     repository: Checkout, phone: Asker, marker: Path
 ) -> None:
@@ -156,7 +157,6 @@ async def test_what_a_hook_leaves_in_the_background_is_ended(repository: Checkou
     await nothing_runs(repository.home)
 
 
-@pytest.mark.slow
 async def test_a_remote_that_never_answers_is_cut_off(repository: Checkout, phone: Asker) -> None:
     async def never_answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()

@@ -9,6 +9,8 @@ import pytest
 from tests.support.git_changing import Asker, asking, refused
 from tests.support.git_remotes import Checkout, bare_remote, clone, user_home
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass(frozen=True)
 class Two:

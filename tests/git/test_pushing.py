@@ -8,6 +8,8 @@ import pytest
 from tests.support.git_changing import Asker, asking, refused
 from tests.support.git_remotes import PASSWORD, USER, Checkout, bare_remote, clone, git_daemon, http_remotes, user_home
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def remote(tmp_path: Path) -> Checkout:

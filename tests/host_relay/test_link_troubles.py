@@ -20,6 +20,8 @@ from host.relay.link import Link
 from host.relay.transport import Transport, open_transport
 from tests.support.host import LinkRig, ScriptedRelay, eventually, running, signed_in_store
 
+pytestmark = pytest.mark.slow
+
 NOW_S = 1_770_890_400.0
 
 
@@ -210,7 +212,6 @@ async def test_a_relay_that_falls_silent_is_dropped_and_dialled_again(relay: Scr
         assert link.status.last_error == "The relay has been silent for 0.5 s."
 
 
-@pytest.mark.slow
 async def test_a_relay_that_falls_silent_is_dropped_also_while_much_waits_to_be_sent(
     relay: ScriptedRelay, rig: LinkRig
 ) -> None:

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
+import pytest
 
 from host.processes.connection import Ended, TreeEnded
 from host.processes.output import MAX_PIECE_BYTES
@@ -155,6 +156,7 @@ async def test_a_read_ends_when_the_pipes_are_closed_by_another_task(rig: Rig) -
     assert await asyncio.wait_for(reading, 5) is None
 
 
+@pytest.mark.slow
 async def test_a_large_output_comes_whole(rig: Rig, tmp_path: Path) -> None:
     content = os.urandom(20 * MB)
     (tmp_path / "large").write_bytes(content)

@@ -35,6 +35,8 @@ from tests.support.relay import (
     sign_in,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def data_dir(tmp_path: Path) -> Path:
@@ -274,7 +276,6 @@ async def test_a_reset_passcode_lets_nobody_in_any_more_before_the_relay_has_loo
         assert await session_ids(data_dir) == []
 
 
-@pytest.mark.slow
 async def test_without_a_terminal_a_first_passcode_is_not_shown_but_asked_for(tmp_path: Path) -> None:
     """A service's output ends in a log."""
     data_dir = tmp_path / "relay"
@@ -294,7 +295,6 @@ async def test_without_a_terminal_a_first_passcode_is_not_shown_but_asked_for(tm
         assert b"passcode" not in stdout.lower() + stderr.lower()
 
 
-@pytest.mark.slow
 async def test_at_a_terminal_the_first_start_shows_the_passcode_once(tmp_path: Path) -> None:
     arguments = ("serve", "--port", "0", "--identity", "passcode", "--data-dir", str(tmp_path / "relay"))
     for is_first in (True, False):
@@ -353,7 +353,6 @@ async def test_the_audit_log_tells_what_happened_at_the_door(data_dir: Path, url
     assert [re.split(r"\s{2,}", line)[1] for line in last] == ["keys rotated"]
 
 
-@pytest.mark.slow
 async def test_the_audit_log_can_be_followed(data_dir: Path, url: str, tmp_path: Path) -> None:
     await sign_in(url, "alice")
     async with program(tmp_path, "audit", "--tail", "--data-dir", str(data_dir)) as following:

@@ -31,6 +31,8 @@ from tests.support.relay import (
     sign_in,
 )
 
+pytestmark = pytest.mark.slow
+
 QUICK_HEARTBEAT = {"heartbeat_interval_s": 0.1, "heartbeat_timeout_s": 0.6}
 # More than the relay keeps for one peer, and what the system keeps on the way.
 OVERFLOW_FRAMES = MAX_QUEUED_BYTES // MIB + 32
@@ -152,7 +154,6 @@ async def test_a_silent_daemons_machine_is_offline(tmp_path: Path) -> None:
         assert await client.projects(), "Who answers pings is never dropped."
 
 
-@pytest.mark.slow
 async def test_a_peer_whose_bytes_come_slowly_is_not_dropped(tmp_path: Path) -> None:
     async with running_relay(tmp_path / "relay", **QUICK_HEARTBEAT) as url, RawSocket.connect(url) as slow:
         await client_hello(slow, url, "alice")

@@ -26,6 +26,8 @@ from tests.support.relay import (
     sign_in,
 )
 
+pytestmark = pytest.mark.slow
+
 # It counts from the beginning of the second in which a token is signed, so that a second less may be left of it.
 LIFETIME_S = 2
 
@@ -41,7 +43,6 @@ async def test_an_expired_token_is_refused_like_any_other(tmp_path: Path) -> Non
             await assert_closed_as_unauthorized(late, request_id="hello")
 
 
-@pytest.mark.slow
 async def test_after_expiry_and_grace_only_those_who_said_hello_again_stay(tmp_path: Path) -> None:
     async with running_relay(tmp_path / "relay", access_lifetime_s=LIFETIME_S, token_expiry_grace_s=1) as url:
         tokens = await sign_in(url, "alice")
