@@ -108,7 +108,8 @@ def projects(patient: Patient) -> Finding:
         return _NO_ANSWER
     if not status["projects"]:
         return Finding("warning", "There are no projects, so the phone has nothing to show.", "pocketcoder add PATH")
-    return ok(f"{len(status['projects'])} projects.")
+    count = len(status["projects"])
+    return ok(f"{count} project{'' if count == 1 else 's'}.")
 
 
 def autostarted(_: Patient) -> Finding:

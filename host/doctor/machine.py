@@ -49,8 +49,14 @@ def agent(patient: Patient) -> Finding:
     mend = "Install it as https://claude.com/claude-code says, or set agent.claude in config.toml to its path."
     try:
         path = find_executable(patient.settings.claude_path, patient.environ)
-    except AgentUnavailable as exc:
-        return Finding("warning", exc.message, mend)
+    except AgentUnavailable:
+        if patient.settings.claude_path is None:
+            return Finding("warning", "Claude Code was not found on this machine.", mend)
+        return Finding(
+            "warning",
+            f"No program that may be run is at {patient.settings.claude_path}.",
+            "Correct POCKETCODER_CLAUDE, or agent.claude in config.toml, or unset it to have claude looked for.",
+        )
     said = _output([path, "--version"])
     if said is None:
         return Finding("warning", f"Claude Code does not run at {path}.", mend)

@@ -208,7 +208,7 @@ def test_an_agent_is_looked_for_where_the_daemon_looks(
     patient.settings.claude_path = "~/.local/bin/claude"
     assert "is not signed in" in machine_checks.agent(patient).message
     patient.settings.claude_path = "~/elsewhere"
-    assert "agent.claude in config.toml, says ~/elsewhere" in machine_checks.agent(patient).message
+    assert machine_checks.agent(patient).message == "No program that may be run is at ~/elsewhere."
 
 
 def test_a_keyring_that_hangs_is_found(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
