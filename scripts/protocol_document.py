@@ -15,7 +15,8 @@ from pydantic.fields import FieldInfo
 
 from host.protocol.catalog import CATALOG, RequestType
 from host.protocol.errors import ErrorCode
-from host.protocol.messages.agents import AgentEvent, Attention
+from host.protocol.messages.agent_events import AgentEvent
+from host.protocol.messages.agents import Attention
 from host.protocol.messages.commands import CommandExit, CommandOutput
 from host.protocol.messages.git import GitProgress
 from host.protocol.messages.system import DaemonStatus

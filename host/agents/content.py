@@ -11,7 +11,8 @@ from pydantic import TypeAdapter
 from host.agents.fitting import fitted
 from host.protocol.errors import InvalidRequest
 from host.protocol.limits import MAX_CONTENT_BLOCKS, MAX_CONTENT_BYTES, MIB
-from host.protocol.messages.agents import AgentEvent, Content, ContentBlock, ImageBlock, TextBlock, UserSaid
+from host.protocol.messages.agent_events import AgentEvent, UserSaid
+from host.protocol.messages.agents import Content, ContentBlock, ImageBlock, TextBlock
 
 _MAX_TITLE_CHARS: Final = 100
 _content: Final[TypeAdapter[Content]] = TypeAdapter(Content)

@@ -5,7 +5,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from host.protocol.limits import KIB, MAX_LOGGED_EVENT_BYTES
-from host.protocol.messages.agents import AgentEvent
+from host.protocol.messages.agent_events import AgentEvent
 
 EventT = TypeVar("EventT", bound=AgentEvent)
 

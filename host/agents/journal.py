@@ -13,16 +13,8 @@ from host.core.clock import Clock, rfc3339
 from host.core.publishing import Publish
 from host.db.agent_sessions import StoredSession
 from host.db.database import Database
-from host.protocol.messages.agents import (
-    AgentEvent,
-    Attention,
-    AttentionKind,
-    DoneReason,
-    PromptAsked,
-    PromptResolved,
-    TurnDone,
-    TurnError,
-)
+from host.protocol.messages.agent_events import AgentEvent, DoneReason, PromptAsked, PromptResolved, TurnDone, TurnError
+from host.protocol.messages.agents import Attention, AttentionKind
 
 logger = logging.getLogger(__name__)
 

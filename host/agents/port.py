@@ -7,7 +7,8 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from host.protocol.errors import Unsupported
-from host.protocol.messages.agents import AgentCapabilitiesResponse, AgentEvent, AgentOptions, Content, Decision
+from host.protocol.messages.agent_events import AgentEvent
+from host.protocol.messages.agents import AgentCapabilitiesResponse, AgentOptions, Content, Decision
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,12 @@ from host.db.agent_prompts import StoredPrompt, get_prompt, waiting_prompts
 from host.db.agent_rules import add_rules
 from host.db.agent_sessions import StoredSession, get_session, set_options
 from host.protocol.errors import InvalidRequest
+from host.protocol.messages.agent_events import AgentEvent, PromptAsked
 from host.protocol.messages.agents import (
-    AgentEvent,
     AgentOptions,
     AgentPromptResponse,
     AgentPromptResponseResponse,
     AttentionListResponse,
-    PromptAsked,
 )
 
 _Answered = tuple[StoredSession, list[AgentEvent]]

@@ -34,15 +34,8 @@ from host.db.event_log import last_event_at
 from host.db.projects import is_registered
 from host.protocol.errors import DaemonBusy
 from host.protocol.limits import MAX_QUEUED_TURNS
-from host.protocol.messages.agents import (
-    AgentEvent,
-    PromptAsked,
-    PromptResolved,
-    Queued,
-    Resolution,
-    TurnDone,
-    TurnError,
-)
+from host.protocol.messages.agent_events import AgentEvent, PromptAsked, PromptResolved, Queued, TurnDone, TurnError
+from host.protocol.messages.agents import Resolution
 
 CANCELLED = TurnDone(reason="cancelled", cancelled=True, duration_ms=0)
 

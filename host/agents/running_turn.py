@@ -17,7 +17,7 @@ from host.agents.port import Agent, PromptAnswer, Turn, TurnOrder
 from host.agents.record import TakenTurn, finish, happened
 from host.db.errors import DatabaseError
 from host.protocol.errors import ErrorCode, ProtocolError, unforeseen
-from host.protocol.messages.agents import (
+from host.protocol.messages.agent_events import (
     AgentEvent,
     DoneReason,
     PromptAsked,

@@ -29,10 +29,10 @@ from host.db.agent_sessions import (
 )
 from host.db.agent_turns import WaitingTurn, running_turn, state_of_turn, waiting_turns
 from host.protocol.errors import SessionNotFound
+from host.protocol.messages.agent_events import AgentEvent
 from host.protocol.messages.agents import (
     AgentCancel,
     AgentCancelResponse,
-    AgentEvent,
     AgentMessage,
     AgentMessageResponse,
     AgentOptions,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from host.protocol.messages.agents import AgentEvent
+from host.protocol.messages.agent_events import AgentEvent
 
 
 @dataclass(frozen=True, slots=True)

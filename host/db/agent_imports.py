@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from host.db.agent_sessions import stream_name
 from host.db.event_log import NewEvent, append, open_stream
-from host.protocol.messages.agents import AgentEvent
+from host.protocol.messages.agent_events import AgentEvent
 
 
 def import_position(connection: sqlite3.Connection, agent_session_id: str) -> bytes:

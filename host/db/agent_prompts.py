@@ -7,7 +7,8 @@ from msgspec import UNSET
 
 from host.protocol.errors import SessionNotFound
 from host.protocol.limits import MAX_PAGE_ITEMS
-from host.protocol.messages.agents import AttentionItem, PromptAsked, PromptKind, Resolution
+from host.protocol.messages.agent_events import PromptAsked
+from host.protocol.messages.agents import AttentionItem, PromptKind, Resolution
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from msgspec.structs import replace
 
 from host.db.event_log import NewEvent, append, open_stream
 from host.protocol.errors import SessionNotFound
-from host.protocol.messages.agents import AgentEvent, AgentSession, SessionSource, Text, UserSaid
+from host.protocol.messages.agent_events import AgentEvent, Text, UserSaid
+from host.protocol.messages.agents import AgentSession, SessionSource
 
 _SELECT: Final = (
     "SELECT stream_id, project_id, agent_session_id, agent, title, options, is_begun "

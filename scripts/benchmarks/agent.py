@@ -22,7 +22,8 @@ from host.agents.claude.stream_json import parse
 from host.agents.port import TurnOrder
 from host.processes.login_shell import UserEnvironment
 from host.processes.runner import ProcessRunner
-from host.protocol.messages.agents import AgentOptions, TurnBegan
+from host.protocol.messages.agent_events import TurnBegan
+from host.protocol.messages.agents import AgentOptions
 from scripts.benchmarks.measure import Effort, Figure, Report, Samples, Target, figure_of_medians
 from tests.support.claude_cli import claude_environment, claude_executable
 from tests.support.messages_api import MessagesApi, says

@@ -12,15 +12,8 @@ import pytest
 
 from host.agents.port import Agent, PromptAnswer, Turn, TurnOrder
 from host.protocol.errors import Unsupported
-from host.protocol.messages.agents import (
-    AgentEvent,
-    AgentOptions,
-    PromptAsked,
-    PromptResolved,
-    Text,
-    TurnBegan,
-    TurnDone,
-)
+from host.protocol.messages.agent_events import AgentEvent, PromptAsked, PromptResolved, Text, TurnBegan, TurnDone
+from host.protocol.messages.agents import AgentOptions
 from tests.agents.claude.claude_rig import ClaudeRig
 from tests.support.messages_api import MessagesApi, bash, says
 from tests.support.scripted_agent import ScriptedAgent

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from host.agents.fitting import fitted
 from host.protocol.limits import MAX_LOGGED_EVENT_BYTES
-from host.protocol.messages.agents import AgentEvent, Text, ToolResult, ToolUse, UserSaid
+from host.protocol.messages.agent_events import AgentEvent, Text, ToolResult, ToolUse, UserSaid
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=20),

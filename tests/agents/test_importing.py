@@ -18,7 +18,7 @@ from host.db.database import Database
 from host.db.event_log import EventLog
 from host.processes.login_shell import UserEnvironment
 from host.protocol.errors import SessionNotFound
-from host.protocol.messages.agents import Text, TurnDone
+from host.protocol.messages.agent_events import Text, TurnDone
 from tests.agents.claude.transcripts import Writer, text
 
 PROJECT: Final = "proj_0123456789abcdef"

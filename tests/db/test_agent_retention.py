@@ -14,7 +14,7 @@ from host.db.database import Database
 from host.db.event_log import EventLog
 from host.db.projects import Project, insert_project
 from host.protocol.limits import KEPT_AGENT_EVENTS_S
-from host.protocol.messages.agents import Text
+from host.protocol.messages.agent_events import Text
 from host.protocol.messages.events import EventsReadResponse
 from tests.support.command_runs import FakeClock
 from tests.support.event_log import WrittenLog

@@ -30,10 +30,8 @@ from msgspec import UNSET
 from host.agents.claude.inspection import ClaudeStatus
 from host.agents.port import PromptAnswer, TurnOrder
 from host.protocol.errors import AgentUnavailable, Unsupported
-from host.protocol.messages.agents import (
-    AgentCapabilitiesResponse,
+from host.protocol.messages.agent_events import (
     AgentEvent,
-    AgentOptions,
     PromptAsked,
     PromptResolved,
     Text,
@@ -42,6 +40,7 @@ from host.protocol.messages.agents import (
     TurnDone,
     TurnError,
 )
+from host.protocol.messages.agents import AgentCapabilitiesResponse, AgentOptions
 
 
 class ScriptedTurn:

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import UNSET
 
 from host.agents.claude.stream_json import ApiRetry, Assistant, Block, Init, Line, Streamed, User
-from host.protocol.messages.agents import (
+from host.protocol.messages.agent_events import (
     AgentEvent,
     FileCreated,
     FileEdited,

@@ -9,7 +9,7 @@ from msgspec import UNSET
 from host.agents.claude.stream_json import Assistant, ConversationReset, Informational, Init, Line, Result, User
 from host.processes.connection import Ended
 from host.protocol.errors import ErrorCode
-from host.protocol.messages.agents import AgentEvent, DoneReason, TurnDone, TurnError
+from host.protocol.messages.agent_events import AgentEvent, DoneReason, TurnDone, TurnError
 
 _MAX_WORDS_CHARS: Final = 2000
 _CODES: Final = {

@@ -8,7 +8,7 @@ from msgspec import UNSET
 from host.agents.claude.rules import suggestions_for
 from host.agents.claude.stream_json import ToolQuestion
 from host.agents.port import PromptAnswer
-from host.protocol.messages.agents import PromptAsked
+from host.protocol.messages.agent_events import PromptAsked
 
 _QUESTION: Final = "AskUserQuestion"
 _PLAN: Final = "ExitPlanMode"

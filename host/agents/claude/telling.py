@@ -21,7 +21,7 @@ from host.agents.claude.transcript_line import (
 from host.agents.terminal import Told
 from host.core.clock import milliseconds_between
 from host.protocol.errors import ErrorCode
-from host.protocol.messages.agents import AgentEvent, DoneReason, Text, TurnDone, TurnError, UserSaid
+from host.protocol.messages.agent_events import AgentEvent, DoneReason, Text, TurnDone, TurnError, UserSaid
 
 MAX_ERROR_CHARS: Final = 2000
 # Who spoke where no model did.

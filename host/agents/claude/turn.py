@@ -17,7 +17,8 @@ from host.agents.claude.prompts import decision_on, prompt_of
 from host.agents.claude.stream_json import ControlCancelled, ControlRequest, Line, ToolQuestion
 from host.agents.port import PromptAnswer, TurnOrder
 from host.protocol.errors import ProtocolError
-from host.protocol.messages.agents import AgentEvent, PromptResolved, Resolution
+from host.protocol.messages.agent_events import AgentEvent, PromptResolved
+from host.protocol.messages.agents import Resolution
 
 logger = logging.getLogger(__name__)
 

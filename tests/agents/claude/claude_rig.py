@@ -13,7 +13,8 @@ from host.agents.claude.launcher import Launcher
 from host.agents.port import PromptAnswer, TurnOrder
 from host.processes.login_shell import UserEnvironment
 from host.processes.runner import ProcessRunner
-from host.protocol.messages.agents import AgentEvent, AgentOptions, Content, PromptAsked, TextDelta, TurnDone
+from host.protocol.messages.agent_events import AgentEvent, PromptAsked, TextDelta, TurnDone
+from host.protocol.messages.agents import AgentOptions, Content
 from tests.support.claude_cli import claude_environment, claude_executable
 from tests.support.processes import no_process_left
 

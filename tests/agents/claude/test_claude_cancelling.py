@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from host.protocol.messages.agents import AgentEvent, TextDelta, ToolUse, TurnBegan, TurnDone
+from host.protocol.messages.agent_events import AgentEvent, TextDelta, ToolUse, TurnBegan, TurnDone
 from tests.agents.claude.claude_rig import ClaudeRig, done_of
 from tests.support.host import eventually
 from tests.support.messages_api import MessagesApi, Reply, bash, says

@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 
 from host.agents.port import PromptAnswer
-from host.protocol.messages.agents import AgentEvent, PromptAsked, PromptResolved, Text, ToolResult, TurnBegan
+from host.protocol.messages.agent_events import AgentEvent, PromptAsked, PromptResolved, Text, ToolResult, TurnBegan
 from tests.agents.claude.claude_rig import ALLOW, ClaudeRig, done_of
 from tests.support.messages_api import MessagesApi, ask, bash, plan, question, says, tool, write
 

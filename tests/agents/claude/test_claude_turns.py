@@ -14,16 +14,13 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from host.protocol.errors import AgentUnavailable, ErrorCode, ProjectRootGone
-from host.protocol.messages.agents import (
-    Content,
+from host.protocol.messages.agent_events import (
     FileCreated,
     FileEdited,
-    ImageBlock,
     PromptAsked,
     PromptResolved,
     Retry,
     Text,
-    TextBlock,
     TextDelta,
     Thinking,
     ToolResult,
@@ -31,6 +28,7 @@ from host.protocol.messages.agents import (
     TurnBegan,
     TurnError,
 )
+from host.protocol.messages.agents import Content, ImageBlock, TextBlock
 from tests.agents.claude.claude_rig import ClaudeRig, done_of
 from tests.support.claude_cli import CLI_VERSION
 from tests.support.messages_api import MessagesApi, bash, refuses, says, subagent, text, thinking, tool, write

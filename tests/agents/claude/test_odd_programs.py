@@ -10,7 +10,7 @@ import pytest
 from host.agents.port import PromptAnswer
 from host.protocol.errors import AgentUnavailable, ErrorCode
 from host.protocol.limits import MIB
-from host.protocol.messages.agents import AgentEvent, PromptAsked, Text, TurnBegan, TurnError
+from host.protocol.messages.agent_events import AgentEvent, PromptAsked, Text, TurnBegan, TurnError
 from tests.agents.claude.claude_rig import ClaudeRig, done_of
 from tests.support.processes import environment, processes_below
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 import pytest
 
-from host.protocol.messages.agents import (
+from host.protocol.messages.agent_events import (
     AgentEvent,
     FileCreated,
     FileEdited,
