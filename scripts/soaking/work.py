@@ -102,7 +102,8 @@ def _check_end(answer: Message) -> None:
         return
     end = answer["payload"]
     assert answer["type"] == "command_exit", answer
-    assert (end["reason"], end["exitCode"], end["truncated"]) == ("exited", 7, True), end
+    # Not that it is truncated: a daemon that stood still meanwhile finds no more than the pipe held.
+    assert (end["reason"], end["exitCode"]) == ("exited", 7), end
 
 
 async def _check_log(phone: RetryingPhone, request_id: str) -> None:
